@@ -1,0 +1,156 @@
+"""What use cases tell while they work; the console renders it, use cases never print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events; every field is plain data, so that any event is one JSON line."""
+
+
+Observer = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Observe nothing."""
+
+
+# --- any long work ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Event):
+    """A named part of a long job has begun, moved on or ended.
+
+    ``state`` is one of running, done, failed, skipped; ``done`` and ``total`` are in ``unit`` (bytes, files,
+    hosts), ``total`` 0 when unknown; ``host`` is empty where the step belongs to the controller.
+    """
+
+    name: str
+    state: str = "running"
+    detail: str = ""
+    host: str = ""
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Event):
+    """One line for the reader; ``level`` is info, warning or error."""
+
+    text: str
+    level: str = "info"
+    host: str = ""
+
+
+# --- playbooks -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PlayStarted(Event):
+    """A play begins on ``hosts``, in inventory order."""
+
+    name: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStarted(Event):
+    """A task (or handler) begins; ``where`` is file:line."""
+
+    name: str
+    action: str
+    role: str = ""
+    where: str = ""
+    handler: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult(Event):
+    """One item of a loop has ended on one host; ``status`` as in TaskResult."""
+
+    host: str
+    task: str
+    label: str
+    status: str
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult(Event):
+    """A task has ended on one host.
+
+    ``status`` is ok, changed, failed, skipped, unreachable, ignored (failed, but ``ignore_errors``) or rescued.
+    """
+
+    host: str
+    task: str
+    status: str
+    result: Mapping[str, Any] = field(default_factory=dict)
+    role: str = ""
+    action: str = ""
+    where: str = ""
+    looped: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HostCounts:
+    """One host's line of the recap."""
+
+    ok: int = 0
+    changed: int = 0
+    unreachable: int = 0
+    failed: int = 0
+    skipped: int = 0
+    rescued: int = 0
+    ignored: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recap(Event):
+    """The end of a playbook run: counts per host, in inventory order."""
+
+    hosts: Mapping[str, HostCounts]
+    seconds: float = 0.0
+
+
+# --- gangs -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RankState(Event):
+    """A rank's state has changed: starting, running, ready, failed, stopping or stopped."""
+
+    deployment: str
+    rank: int
+    host: str
+    state: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLines(Event):
+    """Lines that a rank has written."""
+
+    deployment: str
+    rank: int
+    host: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointReady(Event):
+    """A real completion has answered; ``sample`` is its text."""
+
+    deployment: str
+    url: str
+    model: str
+    sample: str
+    seconds: float

@@ -1,0 +1,65 @@
+"""What a runtime is: it keeps a command alive on a host; pure functions from a process to commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from r1fleet.command import Command
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One rank's process as a runtime sees it.
+
+    ``name`` is unique on a host (``r1fleet-<deployment>-<replica>-<rank>``); ``directory`` is the generation's
+    folder on the host; ``log`` collects standard output and error; ``exit_record`` is a file that gets
+    ``result code status`` when the process ends; ``secrets`` is a 0400 file of NAME=value lines that the entry sources.
+    """
+
+    name: str
+    command: Command
+    user: str
+    directory: str
+    log: str
+    exit_record: str
+    secrets: str | None = None
+    stop_seconds: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class HostFile:
+    """A file that must be on the host before the start."""
+
+    path: str
+    content: str
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """What a runtime tells of a process: running, exited, failed or absent, with exit status where known."""
+
+    state: str
+    status: int | None = None
+    since: str = ""
+    pid: int | None = None
+
+
+class Runtime(Protocol):
+    """Start, stop, inspect, logs; every method is pure, launch runs what it returns."""
+
+    def files(self, process: Process) -> tuple[HostFile, ...]:
+        """Files to write before the start (entry script, unit)."""
+
+    def start(self, process: Process) -> Command:
+        """Start the process; returns at once, fails when the name is taken."""
+
+    def stop(self, process: Process) -> Command:
+        """Stop the whole cgroup or container, with ``stop_seconds`` before SIGKILL; no error when absent."""
+
+    def inspect(self, process: Process) -> Command:
+        """Tell the process's state."""
+
+    def parse(self, stdout: str) -> ProcessState:
+        """Read what ``inspect`` printed."""
