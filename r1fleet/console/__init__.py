@@ -1,0 +1,1 @@
+"""Events, rendered for people and for programs."""

@@ -1,0 +1,1 @@
+"""What hosts are: frozen values read from what they tell."""

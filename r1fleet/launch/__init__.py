@@ -1,0 +1,1 @@
+"""Start one coordinated gang of ranks: all or none."""

@@ -1,0 +1,1 @@
+"""Ansible's playbooks, as a strict subset."""

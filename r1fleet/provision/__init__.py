@@ -1,0 +1,1 @@
+"""From bare hosts to hosts that can serve."""

@@ -1,0 +1,1 @@
+"""What keeps a process alive on a host: systemd or docker."""

@@ -1,0 +1,1 @@
+"""What runs where, read from the hosts."""

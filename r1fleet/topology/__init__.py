@@ -1,0 +1,1 @@
+"""How a model is divided over the accelerators of a fleet."""

@@ -1,0 +1,1 @@
+"""Sealed sets of files and how they reach every host."""
