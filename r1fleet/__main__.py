@@ -1,0 +1,16 @@
+"""The entry point of ``r1fleet`` and ``python -m r1fleet``."""
+
+from __future__ import annotations
+
+import sys
+
+from r1fleet.cli.main import run
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Options that several commands share, spelled once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Inventories = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "-i",
+        "--inventory",
+        envvar="R1FLEET_INVENTORY",
+        help="Inventory file, one per cluster (may be given again). Default: those provisioned or launched from here.",
+        show_default=False,
+    ),
+]
+Deployment = Annotated[
+    str | None,
+    typer.Argument(metavar="[DEPLOYMENT]", help="Its name; may be left out where only one could be meant.", show_default=False),
+]
+DeploymentOption = Annotated[
+    str | None, typer.Option("-d", "--deployment", help="The deployment, where several could be meant.", show_default=False)
+]
+Limit = Annotated[
+    str | None, typer.Option("-l", "--limit", help="Only these hosts: a pattern, or @file.", show_default=False)
+]
+ExtraVars = Annotated[
+    list[str] | None,
+    typer.Option("-e", "--extra-vars", help="NAME=value, JSON or @file.yaml (may be given again).", show_default=False),
+]
+Forks = Annotated[int, typer.Option("-f", "--forks", min=1, help="Hosts at work at the same time.")]
+Check = Annotated[bool, typer.Option("-C", "--check", help="Say what would change; change nothing.")]
+Diff = Annotated[bool, typer.Option("-D", "--diff", help="Show the difference of every changed file.")]
+AskBecome = Annotated[bool, typer.Option("-K", "--ask-become-pass", help="Ask for the sudo password.")]
+AskPassword = Annotated[bool, typer.Option("-k", "--ask-pass", help="Ask for the SSH password.")]
+User = Annotated[str | None, typer.Option("-u", "--user", help="Connect as this user.", show_default=False)]
+AcceptNew = Annotated[
+    bool, typer.Option("--accept-new", help="Learn unknown host keys on first contact; a changed key is still refused.")
+]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask for confirmation.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Output = Annotated[
+    str, typer.Option("--output", help="rich, plain, ansible or json; auto: rich in a terminal, plain in a pipe.")
+]
+Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="More detail; -vvv for most.")]
