@@ -1,0 +1,267 @@
+"""Templates over scopes: only text that a user's file wrote is ever a template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.parser import Parser
+
+from r1fleet.errors import PlaybookError, Where
+from r1fleet.inventory.source import Text
+from r1fleet.playbook.environment import Missing, TextEnvironment, ValueEnvironment, text_of
+from r1fleet.playbook.lazy import OMIT, LazyList, LazyMap, has_template, is_template, plain
+from r1fleet.playbook.scope import Scope, where_of
+
+COMPUTED = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, OSError, RecursionError)
+"""What a template's own operations raise on wrong data."""
+
+
+class TemplateFailed(PlaybookError):
+    """A template could not be rendered with these variables."""
+
+
+class UndefinedVariable(TemplateFailed):
+    """A template needs a variable that is not defined."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    template: jinja2.Template
+    name: str | None  # the variable, where the template is nothing but one
+
+
+@cache
+def environment() -> ValueEnvironment:
+    """Return the environment of YAML values, shared by the whole process."""
+    return ValueEnvironment()
+
+
+def render(value: Any, scope: Scope) -> Any:
+    """Return the plain value of anything that a file wrote; an undefined variable is an error with its position."""
+    if isinstance(value, Text):
+        if not is_template(value):
+            return str(value)
+        return _settled(render_lazy(value, scope), value)
+    if isinstance(value, (LazyMap, LazyList)):
+        return _plain_or_fail(value)
+    if isinstance(value, dict):
+        pairs = ((render(key, scope), render(part, scope)) for key, part in value.items())
+        return {key: part for key, part in pairs if part is not OMIT}
+    if isinstance(value, list):
+        return [part for part in (render(item, scope) for item in value) if part is not OMIT]
+    return _settled(value, value)
+
+
+def render_lazy(value: Any, scope: Scope) -> Any:
+    """Return what a variable is: text rendered, containers rendered where looked at, undefined values as such."""
+    if isinstance(value, Text):
+        if not is_template(value):
+            return value
+        try:
+            return _run(_compile_text(str(value)), scope, value)
+        except UndefinedVariable as error:
+            return Missing(hint=error.what)
+    if isinstance(value, dict) and not isinstance(value, LazyMap) and where_of(value):
+        return LazyMap(value, scope, render_lazy) if has_template(value) else value
+    if isinstance(value, list) and not isinstance(value, LazyList) and where_of(value):
+        return LazyList(value, scope, render_lazy) if has_template(value) else value
+    return value
+
+
+def render_text(value: Any, scope: Scope) -> str:
+    """Return the text of a value."""
+    return text_of(render(value, scope))
+
+
+def evaluate(expression: Any, scope: Scope) -> Any:
+    """Return the value of an expression such as ``when`` holds, bare or in braces."""
+    if not isinstance(expression, str):
+        return render(expression, scope)
+    if is_template(expression):
+        return render(expression, scope)
+    compiled = _compile_expression(str(expression).strip())
+    return _settled(_run(compiled, scope, expression), expression)
+
+
+def truth(expression: Any, scope: Scope) -> bool:
+    """Return whether a condition holds; anything but a boolean is an error, as in Ansible."""
+    value = evaluate(expression, scope)
+    if value is True or value is False:
+        return bool(value)
+    what = f"Conditional result ({bool(value)}) was derived from value of type '{type(value).__name__}'. "
+    raise TemplateFailed(
+        f"{what}Conditionals must have a boolean result.",
+        where=where_of(expression),
+        hint="add `| bool`, `| length > 0` or a test such as `is defined`",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How a template file marks its expressions; the fields are those of Ansible's template action."""
+
+    trim_blocks: bool = True
+    lstrip_blocks: bool = False
+    newline_sequence: str = "\n"
+    block_start_string: str = "{%"
+    block_end_string: str = "%}"
+    variable_start_string: str = "{{"
+    variable_end_string: str = "}}"
+    comment_start_string: str = "{#"
+    comment_end_string: str = "#}"
+
+
+def render_file(path: Path, folders: tuple[Path, ...], scope: Scope, marks: Marks | None = None) -> str:
+    """Return the text of a template file; ``folders`` are where its includes are looked up."""
+    loader = _file_environment((path.parent, *folders), marks or Marks())
+    try:
+        template = loader.get_template(path.name)
+        return "".join(template.root_render_func(template.new_context(scope)))  # type: ignore[arg-type]
+    except jinja2.TemplateSyntaxError as error:
+        raise syntax_error(error, Where(str(error.filename or path))) from error
+    except jinja2.TemplateNotFound as error:
+        raise TemplateFailed(f"template {error.name} not found", where=Where(str(path))) from error
+    except jinja2.UndefinedError as error:
+        raise UndefinedVariable(str(error.message), where=_place(error.__traceback__) or Where(str(path))) from error
+    except UnicodeDecodeError as error:
+        raise TemplateFailed("the template is not UTF-8 text", where=Where(str(path))) from error
+    except jinja2.TemplateError as error:
+        raise TemplateFailed(str(error.message), where=_place(error.__traceback__) or Where(str(path))) from error
+    except COMPUTED as error:
+        raise TemplateFailed(_said(error), where=_place(error.__traceback__) or Where(str(path))) from error
+
+
+def syntax_error(error: jinja2.TemplateSyntaxError, where: Where | None) -> PlaybookError:
+    """Return a template's syntax error with its position in the user's file."""
+    return PlaybookError(f"template error: {error.message}", where=_shifted(where, error.lineno))
+
+
+def parse_text(source: str) -> nodes.Template:
+    """Return the syntax tree of a template."""
+    return environment().parse(source)
+
+
+def parse_expression(source: str) -> nodes.Template:
+    """Return the syntax tree of a bare expression."""
+    parser = Parser(environment(), source, state="variable")
+    expression = parser.parse_expression()
+    if not parser.stream.eos:
+        raise jinja2.TemplateSyntaxError("chunk after expression", parser.stream.current.lineno, None, None)
+    expression.set_environment(environment())
+    return nodes.Template([nodes.Output([expression], lineno=1)], lineno=1)
+
+
+@cache
+def _compile_text(source: str) -> _Compiled:
+    return _compiled(parse_text(source))
+
+
+@cache
+def _compile_expression(source: str) -> _Compiled:
+    return _compiled(parse_expression(source))
+
+
+def _compiled(tree: nodes.Template) -> _Compiled:
+    name = None
+    if len(tree.body) == 1 and isinstance(tree.body[0], nodes.Output) and len(tree.body[0].nodes) == 1:
+        only = tree.body[0].nodes[0]
+        name = only.name if isinstance(only, nodes.Name) else None
+    return _Compiled(environment().from_string(tree), name)
+
+
+@cache
+def _file_environment(folders: tuple[Path, ...], marks: Marks) -> TextEnvironment:
+    options = {name: getattr(marks, name) for name in Marks.__dataclass_fields__}
+    return TextEnvironment(loader=jinja2.FileSystemLoader(folders), keep_trailing_newline=True, **options)
+
+
+def _run(compiled: _Compiled, scope: Scope, source: Any) -> Any:
+    where = where_of(source)
+    try:
+        context = compiled.template.new_context(scope)  # type: ignore[arg-type]
+        if compiled.name is not None:
+            return context.resolve(compiled.name)
+        values = list(compiled.template.root_render_func(context))
+        if not values:
+            return None
+        return values[0] if len(values) == 1 else "".join(map(text_of, values))
+    except jinja2.UndefinedError as error:
+        raise UndefinedVariable(str(error.message), where=_shifted(where, _line(error.__traceback__))) from error
+    except jinja2.TemplateError as error:
+        raise TemplateFailed(str(error.message), where=_shifted(where, _line(error.__traceback__))) from error
+    except COMPUTED as error:
+        raise TemplateFailed(_said(error), where=_shifted(where, _line(error.__traceback__))) from error
+
+
+def _settled(value: Any, source: Any) -> Any:
+    """Return a finished value: nothing undefined, lazy or half-made."""
+    if isinstance(value, Missing):
+        raise UndefinedVariable(value.message, where=where_of(source))
+    if isinstance(value, (str, int, float, bool, bytes)) or value is None:
+        return str(value) if isinstance(value, Text) else value
+    if isinstance(value, (dict, list, LazyMap, LazyList)):
+        return _plain_or_fail(value, source)
+    if isinstance(value, Mapping):
+        return {key: _settled(value[key], source) for key in value}
+    if isinstance(value, tuple):
+        return list(value)
+    if hasattr(value, "__next__") or type(value).__name__ in {"dict_keys", "dict_values", "dict_items", "set", "range"}:
+        return [_settled(item, source) for item in value]
+    return value
+
+
+def _plain_or_fail(value: Any, source: Any = None) -> Any:
+    done = plain(value)
+    undefined = _first_missing(done)
+    if undefined is not None:
+        raise UndefinedVariable(undefined.message, where=where_of(source) or where_of(value))
+    return done
+
+
+def _first_missing(value: Any) -> Missing | None:
+    if isinstance(value, Missing):
+        return value
+    if isinstance(value, (dict, list)):
+        parts = value.values() if isinstance(value, dict) else value
+        for part in parts:
+            found = _first_missing(part)
+            if found is not None:
+                return found
+    return None
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _line(trace: TracebackType | None) -> int:
+    line = 1
+    while trace is not None:
+        template = trace.tb_frame.f_globals.get("__jinja_template__")
+        if template is not None:
+            line = template.get_corresponding_lineno(trace.tb_lineno)
+        trace = trace.tb_next
+    return line
+
+
+def _place(trace: TracebackType | None) -> Where | None:
+    found = None
+    while trace is not None:
+        template = trace.tb_frame.f_globals.get("__jinja_template__")
+        if template is not None and template.filename not in {None, "<template>", "<unknown>"}:
+            found = Where(template.filename, template.get_corresponding_lineno(trace.tb_lineno))
+        trace = trace.tb_next
+    return found
+
+
+def _shifted(where: Where | None, line: int) -> Where | None:
+    if where is None or where.line is None:
+        return Where(where.path, line) if where is not None else None
+    return where if line <= 1 else Where(where.path, where.line + line - 1)

@@ -1,0 +1,125 @@
+"""Ansible's tests: what may stand behind ``is``."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from r1fleet.playbook.filters import to_bool
+from r1fleet.playbook.filters_text import FilterError
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    **dict.fromkeys(["==", "=", "eq"], operator.eq),
+    **dict.fromkeys(["!=", "<>", "ne"], operator.ne),
+    **dict.fromkeys(["<", "lt"], operator.lt),
+    **dict.fromkeys(["<=", "le"], operator.le),
+    **dict.fromkeys([">", "gt"], operator.gt),
+    **dict.fromkeys([">=", "ge"], operator.ge),
+}
+
+
+def version(value: Any, other: Any, op: str = "==", strict: bool | None = None, version_type: str | None = None) -> bool:  # noqa: FBT001
+    """Compare versions as Ansible's loose comparison does."""
+    if op not in _COMPARISONS:
+        raise FilterError(f"Invalid operator type ({op}). Must be one of {', '.join(_COMPARISONS)}")
+    if not str(value):
+        raise FilterError("Input version value cannot be empty")
+    del strict, version_type
+    left, right = _version_parts(value), _version_parts(other)
+    try:
+        return _COMPARISONS[op](left, right)
+    except TypeError as error:
+        raise FilterError(f"Version comparison failed: {value} and {other}") from error
+
+
+def _version_parts(value: Any) -> list[int | str]:
+    parts = [part for part in re.split(r"(\d+|[a-z]+|\.)", str(value)) if part and part != "."]
+    return [int(part) if part.isdigit() else part for part in parts]
+
+
+def regex(value: Any, pattern: str, ignorecase: bool = False, multiline: bool = False, match_type: str = "search") -> bool:  # noqa: FBT001, FBT002
+    """Tell whether a pattern is found."""
+    flags = (re.IGNORECASE if ignorecase else 0) | (re.MULTILINE if multiline else 0)
+    return getattr(re.compile(pattern, flags), match_type)(str(value)) is not None
+
+
+def match(value: Any, pattern: str, ignorecase: bool = False, multiline: bool = False) -> bool:  # noqa: FBT001, FBT002
+    """Tell whether a pattern is found at the start."""
+    return regex(value, pattern, ignorecase, multiline, "match")
+
+
+def _result(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise FilterError(f"The '{name}' test expects a dictionary")
+    return value
+
+
+def failed(value: Any) -> bool:
+    """Tell whether a task failed."""
+    return bool(_result("failed", value).get("failed", False))
+
+
+def changed(value: Any) -> bool:
+    """Tell whether a task, or one of its items, changed something."""
+    result = _result("changed", value)
+    if "changed" in result:
+        return bool(result["changed"])
+    return any(item.get("changed") for item in result.get("results", ()) if isinstance(item, Mapping))
+
+
+def _flag(name: str) -> Callable[[Any], bool]:
+    return lambda value: bool(_result(name, value).get(name, False))
+
+
+def truthy(value: Any, convert_bool: bool = False) -> bool:  # noqa: FBT001, FBT002
+    """Tell whether a value counts as true."""
+    return bool(to_bool(value) if convert_bool and isinstance(value, str) else value)
+
+
+def contains(value: Any, item: Any) -> bool:
+    """Tell whether an item is in a list."""
+    return item in value
+
+
+def subset(left: Any, right: Any) -> bool:
+    """Tell whether one list lies in another."""
+    return all(item in right for item in left)
+
+
+TESTS: dict[str, Callable[..., Any]] = {
+    "abs": lambda path: Path(path).is_absolute(),
+    "all": all,
+    "any": any,
+    "contains": contains,
+    "directory": lambda path: Path(path).is_dir(),
+    "exists": lambda path: Path(path).exists(),
+    "falsy": lambda value, convert_bool=False: not truthy(value, convert_bool),
+    "file": lambda path: Path(path).is_file(),
+    "finished": _flag("finished"),
+    "is_dir": lambda path: Path(path).is_dir(),
+    "is_file": lambda path: Path(path).is_file(),
+    "is_link": lambda path: Path(path).is_symlink(),
+    "link": lambda path: Path(path).is_symlink(),
+    "link_exists": lambda path: Path(path).is_symlink() or Path(path).exists(),
+    "match": match,
+    "mount": lambda path: Path(path).is_mount(),
+    "nan": lambda value: value != value,  # noqa: PLR0124
+    "reachable": lambda value: not _result("reachable", value).get("unreachable", False),
+    "regex": regex,
+    "same_file": lambda left, right: Path(left).samefile(right),
+    "search": regex,
+    "started": _flag("started"),
+    "timedout": lambda value: bool(_result("timedout", value).get("timedout", False)),
+    "truthy": truthy,
+    "unreachable": _flag("unreachable"),
+    **dict.fromkeys(["failed", "failure"], failed),
+    **dict.fromkeys(["succeeded", "success", "successful"], lambda value: not failed(value)),
+    **dict.fromkeys(["changed", "change"], changed),
+    **dict.fromkeys(["skipped", "skip"], _flag("skipped")),
+    **dict.fromkeys(["subset", "issubset"], subset),
+    **dict.fromkeys(["superset", "issuperset"], lambda left, right: subset(right, left)),
+    **dict.fromkeys(["version", "version_compare"], version),
+}
