@@ -1,0 +1,179 @@
+"""The base image: every lab host's lower layer, built once per recipe."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from r1fleet.cache import cache_dir, cache_lock
+from r1fleet.command import Command, cmd
+from r1fleet.errors import LabError
+from r1fleet.events import Observer, Step
+from r1fleet.lab.layout import LOCKED_PASSWORD, LOCKED_USER
+from r1fleet.lab.recipe import FILES, MASKED, PACKAGES, USERS, Recipe, machine_recipe, quieter_pam
+from r1fleet.lab.shell import environment, run
+from r1fleet.lab.sources import apt_proxy
+
+_STEP = "build the base image"
+
+
+def ensure_base(observer: Observer) -> Path:
+    """Return the base image of this machine's recipe, built if absent, and remove images that no host uses."""
+    recipe = machine_recipe()
+    base = cache_dir("lab-bases") / f"base-{recipe.digest}"
+    with cache_lock("lab-base"):
+        if not base.is_dir():
+            _build(recipe, base, observer)
+        _remove_unused(base)
+    return base
+
+
+def _build(recipe: Recipe, base: Path, observer: Observer) -> None:
+    began = time.monotonic()
+    building = base.with_name(f".{base.name}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    observer(Step(_STEP, detail=f"{recipe.release}, once; the packages are kept for next time"))
+    sources = base.with_name("lab.sources")
+    sources.write_text(recipe.sources_text(), encoding="utf-8")
+    _follow(_mmdebstrap(recipe, building, sources), building, observer)
+    _settle(recipe, building)
+    building.rename(base)
+    observer(Step(_STEP, "done", detail=str(base), seconds=time.monotonic() - began))
+
+
+def _mmdebstrap(recipe: Recipe, target: Path, sources: Path) -> Command:
+    packages = shlex.quote(str(cache_dir("lab-packages")))
+    options = [f'{name} "{value}"' for name, value in recipe.options.items()]
+    proxy = apt_proxy()
+    if proxy:
+        options.append(f'Acquire::http::Proxy "{proxy}"')
+    return cmd(
+        "mmdebstrap",
+        {
+            "--mode": "root",
+            "--format": "directory",
+            "--variant": "minbase",
+            "--include": ",".join(PACKAGES),
+            "--aptopt": [*options, 'APT::Install-Recommends "false"'],
+            "--dpkgopt": "force-unsafe-io",
+            "--skip": "download/empty,essential/unlink,cleanup/apt/cache",
+            "--setup-hook": [
+                f'mkdir -p "$1"/var/cache/apt/archives; find {packages} -name "*.deb" '
+                '-exec cp -t "$1"/var/cache/apt/archives {} +'
+            ],
+            "--customize-hook": [
+                f'find {packages} -name "*.deb" -delete; '
+                f'find "$1"/var/cache/apt/archives -name "*.deb" -exec mv -t {packages} {{}} +'
+            ],
+        },
+        "--verbose",
+        recipe.release,
+        str(target),
+        str(sources),
+    )
+
+
+def _follow(command: Command, target: Path, observer: Observer) -> None:
+    """Run the build and tell each package; the last lines are the reason if it fails."""
+    lines: list[str] = []
+    with subprocess.Popen(
+        command.argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(),
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        for step in _progress(iter(process.stdout.readline, ""), lines):
+            observer(step)
+    if process.returncode != 0:
+        shutil.rmtree(target, ignore_errors=True)
+        reasons = [line for line in lines if line.startswith(("E:", "Err:", "W: Failed"))] or lines
+        observer(Step(_STEP, "failed", detail=reasons[-1] if reasons else ""))
+        hint = "does `apt-get update` work on this machine?"
+        raise LabError("the base image could not be built:\n" + "\n".join(reasons[-8:]), hint=hint)
+
+
+def _progress(output: Iterator[str], lines: list[str]) -> Iterator[Step]:
+    fetched = set_up = 0
+    for line in map(str.strip, output):
+        lines.append(line)
+        if line.startswith("Get:"):
+            fetched += 1
+            yield Step(_STEP, detail=f"fetch {' '.join(line.split()[4:6])}", done=fetched, unit="packages")
+        elif line.startswith("Setting up "):
+            set_up += 1
+            yield Step(_STEP, detail=f"install {line.split()[2]}", done=set_up, unit="packages")
+        elif line.startswith("I: "):
+            yield Step(_STEP, detail=line.removeprefix("I: "))
+
+
+def _settle(recipe: Recipe, base: Path) -> None:
+    """Turn a plain Debian tree into a lab host's: users, sshd, quiet units, the machine's apt sources."""
+    _write(base / "etc/apt/sources.list.d/lab.sources", recipe.sources_text())
+    for path in [base / "etc/apt/sources.list", *(base / "etc/apt/apt.conf.d").glob("99mmdebstrap")]:
+        path.unlink(missing_ok=True)
+    _write(base / "etc/apt/apt.conf.d/90lab", recipe.options_text())
+    for key in recipe.keys:
+        _copy(Path(key), base / key.lstrip("/"))
+    _copy_certificates(base)
+    for name, text in FILES.items():
+        _write(base / name, text)
+    (base / "etc/sudoers.d/lab").chmod(0o440)
+    for unit in MASKED:
+        _mask(base / "etc/systemd/system" / unit)
+    for name in ("sshd", "common-session"):
+        path = base / "etc/pam.d" / name
+        path.write_text(quieter_pam(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for key_file in (base / "etc/ssh").glob("ssh_host_*"):
+        key_file.unlink()
+    # Started by D-Bus when `reboot` asks for it, not at boot.
+    (base / "lib/systemd/system/multi-user.target.wants/systemd-logind.service").unlink(missing_ok=True)
+    _add_users(base)
+    run(cmd("systemctl", {"--root": str(base)}, "enable", "ssh.service"))
+
+
+def _add_users(base: Path) -> None:
+    for name, number in USERS.items():
+        run(cmd("chroot", str(base), "useradd", {"--create-home": True, "--shell": "/bin/bash", "--uid": number}, name))
+    run(cmd("chroot", str(base), "chpasswd"), stdin=f"{LOCKED_USER}:{LOCKED_PASSWORD}\n")
+
+
+def _copy_certificates(base: Path) -> None:
+    """Let hosts trust whom the machine trusts: packages may come by way of a private authority."""
+    bundle = Path("/etc/ssl/certs/ca-certificates.crt")
+    if bundle.is_file():
+        _copy(bundle, base / "etc/ssl/certs/ca-certificates.crt")
+    for path in Path("/usr/local/share/ca-certificates").glob("*.crt"):
+        _copy(path, base / "usr/local/share/ca-certificates" / path.name)
+
+
+def _remove_unused(current: Path) -> None:
+    used = {current, *(link.readlink() for link in cache_dir("lab").glob("*/hosts/*/base"))}
+    for path in current.parent.glob("base-*"):
+        if path not in used:
+            shutil.rmtree(path)
+
+
+def _mask(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to("/dev/null")
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o644)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    target.chmod(0o644)

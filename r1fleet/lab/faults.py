@@ -1,0 +1,112 @@
+"""Break a host the way hosts break, and heal it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from r1fleet.cache import cache_lock
+from r1fleet.errors import LabError
+from r1fleet.events import Observer, Step, ignore
+from r1fleet.lab.cgroups import Tree, detect
+from r1fleet.lab.disk import mount_disk
+from r1fleet.lab.ground import check_root
+from r1fleet.lab.layout import Lab, LabHost
+from r1fleet.lab.network import cut_cable, ensure_host, ensure_switch, swallow, swallow_no_more
+from r1fleet.lab.power import await_greeting, host_group, is_powered, power_off, power_on, press_reset
+from r1fleet.lab.registry import find
+
+
+def _crash(tree: Tree, lab: Lab, host: LabHost) -> None:
+    power_off(tree, lab, host)
+
+
+def _kill(tree: Tree, lab: Lab, host: LabHost) -> None:
+    cut_cable(lab, host)
+    power_off(tree, lab, host)
+
+
+def _hang(tree: Tree, lab: Lab, host: LabHost) -> None:
+    host_group(tree, lab, host).freeze()
+
+
+def _blackhole(tree: Tree, lab: Lab, host: LabHost) -> None:
+    swallow(host)
+
+
+FAULTS: dict[str, str] = {
+    "crash": "every process dies; the link stays up: connection refused",
+    "kill": "power cut: every process dies and the link goes down",
+    "hang": "every process freezes: TCP connects, nothing answers",
+    "blackhole": "every packet is dropped; the host itself lives on",
+    "reboot": "an orderly reboot",
+}
+
+_CAUSE: dict[str, Callable[[Tree, Lab, LabHost], None]] = {
+    "crash": _crash,
+    "kill": _kill,
+    "hang": _hang,
+    "blackhole": _blackhole,
+    "reboot": press_reset,
+}
+
+
+def fault_of(host: LabHost) -> str:
+    """Return the fault that the host was given and not yet healed of, or nothing."""
+    path = _record(host)
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def break_host(name: str, host_name: str, fault: str, observer: Observer = ignore) -> None:
+    """Give one host a fault; it lasts until ``heal_host`` (a reboot ends by itself)."""
+    check_root()
+    if fault not in _CAUSE:
+        raise LabError(f"there is no fault called {fault}", hint=f"choose one of {', '.join(FAULTS)}")
+    with cache_lock(f"lab-{name}"):
+        lab = find(name)
+        host = lab.host(host_name)
+        if not host.folder.is_dir():
+            raise LabError(f"host {host_name} of lab {name} was never booted", hint="r1fleet lab up")
+        if fault != "reboot":
+            _record(host).write_text(fault, encoding="utf-8")
+        _CAUSE[fault](detect(), lab, host)
+        observer(Step(fault, "done", FAULTS[fault], host=host.name))
+
+
+def heal_host(name: str, host_name: str, observer: Observer = ignore) -> None:
+    """Undo any fault and wait until the host answers again; its disk is what it was."""
+    check_root()
+    with cache_lock(f"lab-{name}"):
+        lab = find(name)
+        host = lab.host(host_name)
+        tree = detect()
+        observer(Step("heal", host=host.name))
+        ensure_switch(lab)
+        revive(tree, lab, host)
+        await_greeting(tree, lab, host)
+        observer(Step("heal", "done", host=host.name))
+
+
+def revive(tree: Tree, lab: Lab, host: LabHost, base: Path | None = None) -> None:
+    """Bring a host back from whatever state it is in, up to its boot; a healthy one is left alone."""
+    group = host_group(tree, lab, host)
+    group.thaw()
+    swallow_no_more(host)
+    if fault_of(host) in ("crash", "kill"):
+        group.kill()
+    ensure_host(lab, host)
+    if not is_powered(tree, lab, host):
+        mount_disk(lab, host, base or _base_of(lab, host))
+        power_on(tree, lab, host)
+    _record(host).unlink(missing_ok=True)
+
+
+def _base_of(lab: Lab, host: LabHost) -> Path:
+    link = host.folder / "base"
+    if not link.is_symlink():
+        raise LabError(f"host {host.name} of lab {lab.name} was never booted", hint="r1fleet lab up")
+    return link.readlink()
+
+
+def _record(host: LabHost) -> Path:
+    return host.folder / "fault"

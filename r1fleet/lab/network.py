@@ -1,0 +1,133 @@
+"""A lab's network: one bridge in a namespace of its own, one cable to the controller and one to each host."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from r1fleet.command import Command, cmd
+from r1fleet.errors import LabError
+from r1fleet.lab.layout import INTERFACE, Lab, LabHost
+from r1fleet.lab.shell import ip, ip_batch, ip_succeeds, run, succeeds
+
+_RUN_NETNS = Path("/run/netns")
+_WORSE_METRIC = 65535
+_RULE_PRIORITY = 20077
+
+
+def ensure_switch(lab: Lab) -> None:
+    """Make the bridge and the controller's address; nothing that hosts are sent ever leaves by another route."""
+    ip("route", "replace", "unreachable", lab.prefix, "metric", _WORSE_METRIC)
+    _ensure_namespace(lab.switch)
+    if not _exists(lab.interface):
+        ip("link", "add", lab.interface, "type", "veth", "peer", "name", "uplink", "netns", lab.switch)
+    _check_owner(lab)
+    if not _exists("switch", lab.switch):
+        ip("link", "add", "name", "switch", "type", "bridge", "forward_delay", 0, namespace=lab.switch)
+    ip_batch(
+        ["link set lo up", "link set dev switch up", "link set dev uplink master switch", "link set dev uplink up"],
+        namespace=lab.switch,
+    )
+    Path(f"/proc/sys/net/ipv6/conf/{lab.interface}/disable_ipv6").write_text("1")
+    # Forwarding is what makes the kernel answer "unreachable" at once; the rule lets nothing pass.
+    Path(f"/proc/sys/net/ipv4/conf/{lab.interface}/forwarding").write_text("1")
+    ip_batch(
+        [
+            f'link set dev {lab.interface} alias "{lab.folder}"',
+            f"addr replace {lab.gateway}/32 dev {lab.interface}",
+            f"link set dev {lab.interface} up",
+        ]
+    )
+    if not _has_rule(lab):
+        ip("rule", "add", "iif", lab.interface, "priority", _RULE_PRIORITY, "unreachable")
+
+
+def ensure_host(lab: Lab, host: LabHost) -> None:
+    """Give a host its namespace, cable, address and routes."""
+    _ensure_namespace(host.namespace)
+    if not _exists(INTERFACE, host.namespace):
+        if _exists(host.name, lab.switch):
+            ip("link", "del", host.name, namespace=lab.switch)
+        peer = ["peer", "name", INTERFACE, "netns", host.namespace]
+        ip("link", "add", "name", host.name, "type", "veth", *peer, namespace=lab.switch)
+    ip_batch([f"link set dev {host.name} master switch", f"link set dev {host.name} up"], namespace=lab.switch)
+    ip_batch(
+        [
+            "link set lo up",
+            f"addr replace {host.address}/24 dev {INTERFACE}",
+            f"link set dev {INTERFACE} up",
+            f"route replace default via {lab.gateway}",
+        ],
+        namespace=host.namespace,
+    )
+    ip("route", "replace", f"{host.address}/32", "dev", lab.interface, "src", lab.gateway)
+
+
+def cut_cable(lab: Lab, host: LabHost) -> None:
+    """Take the host's link down: frames to it vanish."""
+    if _exists(host.name, lab.switch):
+        ip("link", "set", "dev", host.name, "down", namespace=lab.switch)
+
+
+def swallow(host: LabHost) -> None:
+    """Drop every packet to and from the host while its link stays up."""
+    rules = "\n".join(
+        f"add chain inet r1lab {way} {{ type filter hook {way} priority -400; policy drop; }}\n"
+        f"add rule inet r1lab {way} {match} lo accept"
+        for way, match in (("input", "iifname"), ("output", "oifname"))
+    )
+    run(_nft(host, "-f", "-"), stdin=f"add table inet r1lab\nflush table inet r1lab\n{rules}\n")
+
+
+def swallow_no_more(host: LabHost) -> None:
+    """Undo ``swallow``; nothing happens if it was not done."""
+    if _is_namespace(host.namespace) and succeeds(_nft(host, "list", "table", "inet", "r1lab")):
+        run(_nft(host, "delete", "table", "inet", "r1lab"))
+
+
+def remove_network(lab: Lab) -> None:
+    """Remove namespaces, bridge, cables, rule and routes, as far as they are there."""
+    for name in sorted(path.name for path in _RUN_NETNS.glob(f"{lab.cgroup}-*")):
+        ip("netns", "del", name)
+    if _exists(lab.interface):
+        ip("link", "del", lab.interface)
+    if _has_rule(lab):
+        ip("rule", "del", "iif", lab.interface, "priority", _RULE_PRIORITY)
+    ip_succeeds("route", "del", "unreachable", lab.prefix, "metric", _WORSE_METRIC)
+
+
+def _nft(host: LabHost, *words: str) -> Command:
+    return cmd("ip", "netns", "exec", host.namespace, "nft", words)
+
+
+def _ensure_namespace(name: str) -> None:
+    path = _RUN_NETNS / name
+    if path.exists() and not _is_namespace(name):
+        path.unlink()  # left by a crash between the file and its mount
+    if not path.exists():
+        ip("netns", "add", name)
+
+
+def _is_namespace(name: str) -> bool:
+    point = str(_RUN_NETNS / name)
+    return any(line.split()[1] == point for line in Path("/proc/self/mounts").read_text().splitlines())
+
+
+def _exists(interface: str, namespace: str = "") -> bool:
+    return ip_succeeds("link", "show", "dev", interface, namespace=namespace)
+
+
+def _has_rule(lab: Lab) -> bool:
+    rows = json.loads(ip("-4", "-j", "rule", "show") or "[]")
+    return any(row.get("iif") == lab.interface for row in rows)
+
+
+def _check_owner(lab: Lab) -> None:
+    """Refuse a number that a lab of another cache has taken while this one was down."""
+    row = json.loads(ip("-j", "link", "show", "dev", lab.interface))[0]
+    owner = row.get("ifalias", str(lab.folder))
+    if owner != str(lab.folder):
+        raise LabError(
+            f"the network {lab.prefix} of lab {lab.name} is in use by the lab in {owner}",
+            hint=f"take one of the two down: `r1fleet lab down --name {lab.name}` gives this one a new network",
+        )

@@ -1,0 +1,123 @@
+"""Bring a lab up and take it down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from r1fleet.cache import cache_lock
+from r1fleet.command import Command
+from r1fleet.events import Note, Observer, Step, ignore
+from r1fleet.lab.base import ensure_base
+from r1fleet.lab.cgroups import Tree, detect
+from r1fleet.lab.disk import clear_leftovers, erase_disk, make_key, unmount_disk
+from r1fleet.lab.faults import fault_of, revive
+from r1fleet.lab.ground import check_ground, check_root
+from r1fleet.lab.handout import take_back, write_handout
+from r1fleet.lab.layout import USER, Lab, LabHost, check_name, check_size
+from r1fleet.lab.network import ensure_switch, remove_network
+from r1fleet.lab.power import await_greeting, host_group, is_powered, power_off
+from r1fleet.lab.proxy import ensure_proxy
+from r1fleet.lab.registry import claim, find, forget, labs
+
+_INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+_INOTIFY_PER_HOST = 8
+
+
+def up(
+    name: str = "lab",
+    *,
+    hosts: int = 2,
+    extra_vars: Mapping[str, Any] | None = None,
+    observer: Observer = ignore,
+) -> Lab:
+    """Bring the lab called ``name`` up with at least ``hosts`` hosts, all of them answering.
+
+    What runs already stays as it is; what is broken is healed. ``extra_vars`` go into the inventory.
+    """
+    check_ground()
+    check_size(hosts)
+    with cache_lock(f"lab-{check_name(name)}"):
+        base = ensure_base(observer)
+        lab = claim(name, hosts)
+        tree = detect()
+        began = time.monotonic()
+        _make_room_for_watches(observer)
+        ensure_switch(lab)
+        ensure_proxy(tree, lab)
+        make_key(lab.key, f"r1fleet lab {lab.name}")
+        _boot(tree, lab, base, observer)
+        write_handout(lab, extra_vars)
+        detail = f"{len(lab.hosts)} hosts, {lab.inventory}"
+        observer(Step(f"lab {lab.name}", "done", detail, seconds=time.monotonic() - began))
+        return lab
+
+
+def down(name: str = "lab", *, observer: Observer = ignore) -> None:
+    """Take the lab called ``name`` down; nothing of it is left but the base image and kept packages."""
+    check_root()
+    with cache_lock(f"lab-{check_name(name)}"):
+        lab = find(name)
+        tree = detect()
+        observer(Step(f"lab {lab.name}", detail="down"))
+        names = {host.name for host in lab.hosts}
+        _each(lab.hosts, lambda host: _end_host(tree, lab, host), len(names))
+        group = tree.group(lab.cgroup)
+        group.kill()
+        group.remove()
+        remove_network(lab)
+        for host in lab.hosts:
+            erase_disk(host)
+        forget(lab)
+        take_back(lab)
+        observer(Step(f"lab {lab.name}", "done", "down, nothing left"))
+
+
+def ssh_command(name: str, host: str, *words: str, user: str = USER) -> Command:
+    """Build the command that opens a shell on a host, or runs ``words`` there."""
+    return find(name).ssh(host, *words, user=user)
+
+
+def _boot(tree: Tree, lab: Lab, base: Path, observer: Observer) -> None:
+    missing = [host for host in lab.hosts if fault_of(host) or not is_powered(tree, lab, host)]
+    for host in missing:
+        observer(Step("boot", host=host.name))
+    began = time.monotonic()
+
+    def start(host: LabHost) -> None:
+        revive(tree, lab, host, base)
+        await_greeting(tree, lab, host, within=60.0 + len(missing))
+
+    with ThreadPoolExecutor(max_workers=min(32, len(lab.hosts))) as pool:
+        waiting = {pool.submit(start, host): host for host in missing}
+        for future in as_completed(waiting):
+            host = waiting[future]
+            if error := future.exception():
+                observer(Step("boot", "failed", host=host.name))
+                raise error
+            observer(Step("boot", "done", host.address, host=host.name, seconds=time.monotonic() - began))
+
+
+def _end_host(tree: Tree, lab: Lab, host: LabHost) -> None:
+    power_off(tree, lab, host)
+    host_group(tree, lab, host).remove()
+    unmount_disk(host)
+    clear_leftovers(host.namespace)
+
+
+def _each(hosts: Iterable[LabHost], act: Callable[[LabHost], None], workers: int) -> None:
+    with ThreadPoolExecutor(max_workers=min(16, workers)) as pool:
+        for future in [pool.submit(act, host) for host in hosts]:
+            future.result()
+
+
+def _make_room_for_watches(observer: Observer) -> None:
+    """Raise the kernel's inotify limit if this many systemds would run into it."""
+    booted = sum(len(lab.hosts) for lab in labs())
+    needed = 64 + booted * _INOTIFY_PER_HOST
+    if int(_INOTIFY.read_text()) < needed:
+        _INOTIFY.write_text(str(needed))
+        observer(Note(f"raised fs.inotify.max_user_instances to {needed}: each host's systemd needs some"))
