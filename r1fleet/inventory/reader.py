@@ -104,8 +104,11 @@ def _section(body: Block, key: str, group: str) -> Block:
         return value
     if isinstance(value, str) and key != "vars":
         return Block(where, {value: None})
-    hint = "write each as a key on a line of its own, ended by a colon: `node1:`" if isinstance(value, list) else None
-    raise InventoryError(f"`{key}` of group {group} must be a mapping", where=where, hint=hint)
+    raise InventoryError(
+        f"`{key}` of group {group} must be a mapping",
+        where=where,
+        hint="write each one as a key on a line of its own, ended by a colon: `node1:`",
+    )
 
 
 def _read_variables(group: _Group, variables: Block) -> None:
