@@ -8,16 +8,19 @@ import selectors
 import shutil
 import signal
 import subprocess
+import threading
 import time
-from typing import IO, Any, Dict, List, NamedTuple, Optional, Sequence, Set, Union
+from typing import IO, Any, Dict, List, NamedTuple, Optional, Sequence, Set
 
-from r1fleet.agent.outcome import ModuleFailed
+from r1fleet.agent.outcome import Interrupted, ModuleFailed
 
 KEEP_BYTES = 10 * 1024 * 1024
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
 _CHUNK = 65536
 _GRACE_SECONDS = 1.0
 _running: Set[int] = set()
+_starting = threading.Lock()
+_closed = threading.Event()
 
 
 class Done(NamedTuple):
@@ -61,8 +64,11 @@ def run(
     umask: int = -1,
 ) -> Done:
     """Run ``argv`` to its end; raise ModuleFailed where it cannot start, CommandTimeout where it must be killed."""
-    process = _start(argv, stdin, cwd, env, umask)
-    _running.add(process.pid)
+    with _starting:
+        if _closed.is_set():
+            raise Interrupted
+        process = _start(argv, stdin, cwd, env, umask)
+        _running.add(process.pid)
     pump = _Pump(process, stdin or b"", keep)
     try:
         pump.until_end(None if timeout is None else time.monotonic() + timeout)
@@ -81,7 +87,10 @@ def run(
 
 
 def kill_all() -> None:
-    """Kill every process group that is still running, politely first."""
+    """Kill every process group that is still running, politely first, and let no other start."""
+    _closed.set()
+    # Whoever holds this is between a fork and its registration; a program on a dead disk must not hold us for ever.
+    _starting.acquire(timeout=_GRACE_SECONDS)
     groups = list(_running)
     for group in groups:
         _signal(group, signal.SIGTERM)
@@ -227,6 +236,3 @@ class _Pump:
         if not self._dropped[name]:
             return bytes(self._kept[name])
         return bytes(self._kept[name]) + b"\n[r1fleet: %d more bytes were dropped]\n" % self._dropped[name]
-
-
-Words = Union[str, Sequence[str]]

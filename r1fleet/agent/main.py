@@ -1,0 +1,277 @@
+"""The agent's loop: run calls in order, here or in a child of another identity, and never outlive the controller."""
+
+from __future__ import annotations
+
+import os
+import platform
+import pwd
+import queue
+import select
+import signal
+import sys
+import threading
+import time
+from typing import Any, Dict, Optional, Set, Tuple
+
+from r1fleet.agent import calls, frames, places, process
+from r1fleet.agent.become import Child, IdentityRefused
+from r1fleet.agent.boot import Start
+from r1fleet.agent.context import Line
+from r1fleet.agent.frames import Frame
+from r1fleet.agent.incoming import Incoming
+from r1fleet.agent.outcome import Interrupted
+
+HEARTBEAT_SECONDS = 2.0
+ORPHAN_SECONDS = 30.0
+
+
+def serve(start: Start) -> None:
+    """Serve until the controller is gone."""
+    Agent(start).serve()
+
+
+class Agent:
+    """One process on a host: a reader thread, a heartbeat thread, and calls in the main thread."""
+
+    def __init__(self, start: Start) -> None:
+        self._start = start
+        self._lock = threading.Lock()
+        self._calls: "queue.Queue[Frame]" = queue.Queue()
+        self._cache: Dict[str, Any] = {}
+        self._children: Dict[Tuple[str, str], Child] = {}
+        self._settings = b"{}"
+        self._current = 0
+        self._delegate: Optional[Child] = None
+        self._cancelled: Set[int] = set()
+        self._expired = False
+        self._incoming: Optional[Incoming] = None
+        self._ending = threading.Lock()
+
+    def serve(self) -> None:
+        """Greet, then run calls in the order they come."""
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 2)
+        signal.signal(signal.SIGUSR1, self._interrupt)
+        signal.signal(signal.SIGTERM, lambda *_: self.end())
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for target in (self._listen, self._beat):
+            threading.Thread(target=target, daemon=True).start()
+        self.send(frames.encode_json(frames.HELLO, 0, _introduction()))
+        while True:
+            self._perform(self._calls.get())
+
+    def send(self, data: bytes) -> None:
+        """Write to the controller; when it is gone, so are we."""
+        with self._lock:
+            view = memoryview(data)
+            try:
+                while view:
+                    view = view[os.write(self._start.send, view) :]
+            except OSError:
+                self.end()
+
+    def relay(self, frame: Frame) -> None:
+        """Pass a child's frame on to the controller."""
+        self.send(frames.encode(*frame))
+
+    def receive(self, ident: int, sha256: str, path: str) -> None:
+        """Ask for content and wait until it lies at ``path``, checked."""
+        with open(path, "wb") as stream:
+            self._incoming = Incoming(ident, stream)
+            self.send(frames.encode_json(frames.NEED, ident, sha256))
+            try:
+                self._incoming.wait(sha256)
+            finally:
+                self._incoming = None
+
+    def end(self) -> None:
+        """Kill what still runs, remove what is temporary, exit; the first caller does it."""
+        if not self._ending.acquire(blocking=False):
+            threading.Event().wait()
+        for child in self._children.values():
+            child.close()
+        process.kill_all()
+        for child in self._children.values():
+            child.wait(3)
+        places.clear()
+        os._exit(0)
+
+    # --- calls, in the main thread -----------------------------------------------------------------
+
+    def _perform(self, frame: Frame) -> None:
+        call = frame.json()
+        become = call.get("become")
+        timer = self._timer(frame.ident, call.get("timeout"))
+        try:
+            self._current, self._expired = frame.ident, False
+            if frame.ident in self._cancelled:
+                raise Interrupted
+            if become and not _is_me(become["user"]):
+                self._forward(frame, become)
+            else:
+                self._answer(frame.ident, self._run(frame.ident, call))
+        except Interrupted:
+            self._answer(frame.ident, self._interrupted(call))
+        except IdentityRefused as refused:
+            words = {"reason": refused.reason, "detail": refused.detail, "user": become["user"]}
+            self.send(frames.encode_json(frames.REFUSED, frame.ident, words))
+        finally:
+            self._current, self._delegate = 0, None
+            self._cancelled.discard(frame.ident)
+            if timer is not None:
+                timer.cancel()
+
+    def _run(self, ident: int, call: Dict[str, Any]) -> calls.Reply:
+        return calls.invoke(
+            call["module"],
+            call["args"],
+            check=call.get("check", False),
+            diff=call.get("diff", False),
+            environment=call.get("environment"),
+            cache=self._cache,
+            line=_Line(self, ident),
+        )
+
+    def _forward(self, frame: Frame, become: Dict[str, Any]) -> None:
+        key = (become["user"], become.get("flags") or "")
+        child = self._children.get(key)
+        if child is None or not child.alive:
+            child = self._children[key] = Child(self._start, become, self.relay)
+            child.write(frames.encode(frames.SETTINGS, 0, self._settings))
+        self._delegate = child
+        call = dict(frame.json(), become=None)
+        if not child.run(Frame(frames.CALL, frame.ident, frames.dump(call))):
+            self._answer(frame.ident, _failed("the agent of %s ended in the middle of the call" % become["user"]))
+
+    def _answer(self, ident: int, reply: calls.Reply) -> None:
+        # From here on the call is over: an interrupt that comes late must not hit what follows.
+        self._current = 0
+        try:
+            data = frames.encode_json(frames.RESULT, ident, reply)
+        except (TypeError, ValueError) as error:
+            data = frames.encode_json(frames.RESULT, ident, _failed("the module's result is no plain data: %s" % error))
+        self.send(data)
+
+    def _interrupted(self, call: Dict[str, Any]) -> calls.Reply:
+        if not self._expired:
+            return dict(_failed("cancelled"), cancelled=True)
+        return dict(_failed("Timed out after %g second(s)." % call["timeout"]), timedout={"period": call["timeout"]})
+
+    def _timer(self, ident: int, seconds: Optional[float]) -> Optional[threading.Timer]:
+        if not seconds:
+            return None
+        timer = threading.Timer(seconds, self._expire, (ident,))
+        timer.daemon = True
+        timer.start()
+        return timer
+
+    def _expire(self, ident: int) -> None:
+        if self._current == ident and self._delegate is None:
+            self._expired = True
+            self._poke()
+
+    def _poke(self) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    def _interrupt(self, *_: object) -> None:
+        if self._current and (self._expired or self._current in self._cancelled):
+            self._current = 0  # once is enough: the call is ending
+            raise Interrupted
+
+    # --- frames, in the reader's thread ------------------------------------------------------------
+
+    def _listen(self) -> None:
+        decoder = frames.Decoder()
+        heard = time.monotonic()
+        while True:
+            ready, _, _ = select.select([self._start.receive], [], [], HEARTBEAT_SECONDS)
+            if not ready:
+                if time.monotonic() - heard > ORPHAN_SECONDS:
+                    self.end()
+                continue
+            heard = time.monotonic()
+            try:
+                data = os.read(self._start.receive, 262144)
+                for frame in decoder.feed(data):
+                    self._take(frame)
+            except (OSError, frames.BrokenStream):
+                data = b""
+            if not data:
+                self.end()
+
+    def _take(self, frame: Frame) -> None:
+        if frame.kind == frames.CALL:
+            self._calls.put(frame)
+        elif frame.kind in (frames.DATA, frames.END):
+            self._take_content(frame)
+        elif frame.kind == frames.CANCEL:
+            self._cancel(frame)
+        elif frame.kind == frames.SETTINGS:
+            self._settings = frame.payload
+            places.prefer(frame.json().get("temporary"))
+        elif frame.kind == frames.BYE:
+            self.end()
+
+    def _take_content(self, frame: Frame) -> None:
+        if self._delegate is not None:
+            self._delegate.write(frames.encode(*frame))
+        elif self._incoming is not None and self._incoming.ident == frame.ident:
+            self._incoming.take(frame)
+
+    def _cancel(self, frame: Frame) -> None:
+        self._cancelled.add(frame.ident)
+        if self._current != frame.ident:
+            return
+        if self._delegate is not None:
+            self._delegate.write(frames.encode(*frame))
+        else:
+            self._poke()
+
+    # --- signs of life -----------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        ping = frames.encode(frames.PING)
+        while True:
+            time.sleep(HEARTBEAT_SECONDS)
+            self.send(ping)
+            for child in list(self._children.values()):
+                child.write(ping)
+
+
+class _Line(Line):
+    """A context's way to the controller."""
+
+    def __init__(self, agent: Agent, ident: int) -> None:
+        self._agent = agent
+        self._ident = ident
+
+    def output(self, text: str) -> None:
+        """Tell one line of progress."""
+        self._agent.send(frames.encode_json(frames.OUTPUT, self._ident, text))
+
+    def receive(self, sha256: str, path: str) -> None:
+        """Ask for content and write it to ``path``."""
+        self._agent.receive(self._ident, sha256, path)
+
+    def send(self, chunk: bytes) -> None:
+        """Send a piece of a file to the controller."""
+        self._agent.send(frames.encode(frames.DATA, self._ident, chunk))
+
+
+def _introduction() -> Dict[str, Any]:
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = str(os.geteuid())
+    return {"python": platform.python_version(), "executable": sys.executable, "user": user, "pid": os.getpid()}
+
+
+def _is_me(user: str) -> bool:
+    try:
+        return pwd.getpwnam(user).pw_uid == os.geteuid()
+    except KeyError:
+        return False
+
+
+def _failed(msg: str) -> calls.Reply:
+    return {"changed": False, "failed": True, "msg": msg}

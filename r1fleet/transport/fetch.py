@@ -1,0 +1,67 @@
+"""Bring a host's file to the controller: streamed, checked, put in place at once or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import IO
+
+from r1fleet.errors import HostFailed, UsageError, Where
+from r1fleet.transport.protocol import Become, Call, Reply
+
+Submit = Callable[[Call, Callable[[bytes], None]], "Future[Reply]"]
+
+
+def fetch(host: str, submit: Submit, path: str, target: Path, become: Become | None) -> Reply:
+    """Stream ``path`` of the host to ``target``; a reply that failed leaves ``target`` untouched."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    neighbour = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            arriving = _Arriving(stream)
+            reply = submit(Call("agent.fetch", {"path": path}, become=become), arriving.take).result()
+        if not reply.get("failed"):
+            arriving.check(host, path, reply)
+            neighbour.replace(target)
+        return reply
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    finally:
+        neighbour.unlink(missing_ok=True)
+
+
+def _unwritable(target: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot write {target}: {error.strerror}", hint="see space and permissions")
+
+
+class _Arriving:
+    """Content on its way into a file of the controller."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._summer = hashlib.sha256()
+        self._error: OSError | None = None
+
+    def take(self, chunk: bytes) -> None:
+        """Write a piece; called from the link's reader, which must not fail for a full disk."""
+        self._summer.update(chunk)
+        if self._error is None:
+            try:
+                self._stream.write(chunk)
+            except OSError as error:
+                self._error = error
+
+    def check(self, host: str, path: str, reply: Reply) -> None:
+        """Raise what went wrong here or on the way."""
+        if self._error is not None:
+            raise self._error
+        if self._summer.hexdigest() != reply["sha256"]:
+            raise HostFailed(f"{path} arrived damaged", where=Where(host=host), hint="run again")

@@ -1,0 +1,104 @@
+"""What all sessions share: an agent that is started once, and again where it could not be started at first."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from r1fleet.errors import FleetError, HostUnreachable, Where
+from r1fleet.transport.fetch import fetch
+from r1fleet.transport.link import Link, Sink
+from r1fleet.transport.protocol import Become, Call, Completed, Reply
+from r1fleet.transport.refusals import NoPython
+from r1fleet.transport.wire import Wire
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """How a host's agent is started: interpreter (None: look for one), temporary folder, further modules."""
+
+    interpreter: str | None = None
+    temporary: str | None = None
+    modules: Mapping[str, str] = field(default_factory=dict)
+
+
+class AgentSession(ABC):
+    """A session whose calls go to one agent; subclasses bring the wire and the plain command."""
+
+    def __init__(self, name: str, settings: AgentSettings) -> None:
+        self._name = name
+        self._settings = settings
+        self._starting = threading.Lock()
+        self._link: Link | None = None
+        self._closed = False
+
+    @property
+    def name(self) -> str:
+        """The host's inventory name."""
+        return self._name
+
+    def start(self) -> None:
+        """Start the agent; a host without Python stays open for plain commands that may install it."""
+        with suppress(NoPython):  # told again by the first call that needs the agent
+            self._agent()
+
+    def submit(self, call: Call, on_output: Callable[[str], None] | None = None) -> Future[Reply]:
+        """Queue one module run and return at once; ``future.cancel()`` stops it on the host."""
+        return self._submit(call, on_output, None)
+
+    def run(self, call: Call) -> Reply:
+        """Submit and wait."""
+        return self.submit(call).result()
+
+    @abstractmethod
+    def execute(self, command: str, *, stdin: bytes = b"", timeout: float | None = None) -> Completed:
+        """Run one shell command without the agent."""
+
+    def fetch(self, path: str, target: Path, *, become: Become | None = None) -> Reply:
+        """Stream the host's file ``path`` to ``target`` atomically; reply has sha256 and size."""
+        return fetch(self._name, lambda call, sink: self._submit(call, None, sink), path, target, become)
+
+    def farewell(self) -> None:
+        """Tell the agent to end, without waiting, so that many sessions can end at once."""
+        if self._link is not None:
+            self._link.farewell()
+
+    def close(self) -> None:
+        """End the agent and everything it still runs; safe to call twice."""
+        self._closed = True
+        if self._link is not None:
+            self._link.close()
+        self._disconnect()
+
+    @abstractmethod
+    def _wire(self, nonce: str, interpreter: str | None) -> Wire:
+        """Start the agent's process and return the stream to it."""
+
+    @abstractmethod
+    def _disconnect(self) -> None:
+        """Let go of what carries the wire."""
+
+    def _submit(self, call: Call, on_output: Callable[[str], None] | None, sink: Sink | None) -> Future[Reply]:
+        try:
+            return self._agent().submit(call, on_output, sink)
+        except FleetError as error:
+            failed: Future[Reply] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def _agent(self) -> Link:
+        with self._starting:
+            if self._closed:
+                raise HostUnreachable("the session was closed", where=Where(host=self._name))
+            if self._link is None:
+                nonce = uuid.uuid4().hex
+                link = Link(self._name, self._wire(nonce, self._settings.interpreter), nonce)
+                link.start(modules=self._settings.modules, temporary=self._settings.temporary)
+                self._link = link
+            return self._link
