@@ -1,1 +1,5 @@
 """What hosts are: frozen values read from what they tell."""
+
+from r1fleet.facts.model import Accelerator, HostFacts, Interface, from_setup
+
+__all__ = ["Accelerator", "HostFacts", "Interface", "from_setup"]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 from r1fleet.command import Command
 from r1fleet.runtimes.interface import Process
 from r1fleet.spec import Deployment
-from r1fleet.topology.gang import Gang, Node
+from r1fleet.topology.gang import FROM_FACTS, Gang, Node
+
+SCHEMA: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,10 @@ class RankPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A deployment, planned: ``digest`` is a sha256 over everything that makes two launches the same."""
+    """A deployment, planned: ``digest`` is a sha256 over everything that makes two launches the same.
+
+    ``deployment`` has its defaults resolved; ``notes`` say what a person should know before starting it.
+    """
 
     cluster: str
     name: str
@@ -31,3 +39,51 @@ class Plan:
     ranks: tuple[RankPlan, ...]
     endpoints: tuple[str, ...]
     digest: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing waits for facts, so that it could start."""
+        words = (word for rank in self.ranks for word in (*rank.command.argv, *dict(rank.command.env).values()))
+        return not any(FROM_FACTS in text for text in (*self.endpoints, *words))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain data for the hosts' state files; it holds references to secrets, never secrets."""
+        return {"schema": SCHEMA, **described(self), "digest": self.digest, "notes": list(self.notes)}
+
+
+def described(plan: Plan) -> dict[str, Any]:
+    """Return what makes two launches the same, as plain data."""
+    return {
+        "cluster": plan.cluster,
+        "name": plan.name,
+        "deployment": plan.deployment.model_dump(mode="json"),
+        "gangs": [_plain(asdict(gang)) for gang in plan.gangs],
+        "ranks": [
+            {
+                "host": rank.node.host,
+                "rank": rank.node.rank,
+                "replica": rank.replica,
+                "argv": list(rank.command.argv),
+                "env": dict(rank.command.env),
+                "process": rank.process.name,
+                "user": rank.process.user,
+                "image": rank.process.image.name if rank.process.image else None,
+            }
+            for rank in plan.ranks
+        ],
+        "endpoints": list(plan.endpoints),
+    }
+
+
+def digest_of(plan: Plan) -> str:
+    """Return the sha256 over what makes two launches the same."""
+    text = json.dumps(described(plan), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Turn tuples into lists, as JSON will."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

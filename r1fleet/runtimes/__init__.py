@@ -1,1 +1,21 @@
 """What keeps a process alive on a host: systemd or docker."""
+
+from r1fleet.runtimes.docker import Docker, notes_of
+from r1fleet.runtimes.entry import secrets_text
+from r1fleet.runtimes.interface import HostFile, Image, Process, ProcessState, Runtime
+from r1fleet.runtimes.registry import RUNTIMES, runtime_of
+from r1fleet.runtimes.systemd import Systemd
+
+__all__ = [
+    "RUNTIMES",
+    "Docker",
+    "HostFile",
+    "Image",
+    "Process",
+    "ProcessState",
+    "Runtime",
+    "Systemd",
+    "notes_of",
+    "runtime_of",
+    "secrets_text",
+]

@@ -6,6 +6,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from r1fleet.command import Command
+from r1fleet.spec import Container
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What only a container needs: the image, how it is run, and the host's folders that it may read."""
+
+    name: str
+    container: Container
+    read_only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +24,10 @@ class Process:
 
     ``name`` is unique on a host (``r1fleet-<deployment>-<replica>-<rank>``); ``directory`` is the generation's
     folder on the host; ``log`` collects standard output and error; ``exit_record`` is a file that gets
-    ``result code status`` when the process ends; ``secrets`` is a 0400 file of NAME=value lines that the entry sources.
+    ``result code status`` when the process ends; ``secrets`` is a 0400 file of NAME=value lines that the entry sources
+    (``secrets_text`` writes them). The folders of ``log`` and ``exit_record`` must be there before the start.
+    ``limits`` are resource limits by Docker's names; ``labels`` tell people and other tools what the process belongs
+    to; ``image`` is None outside containers.
     """
 
     name: str
@@ -25,6 +38,10 @@ class Process:
     exit_record: str
     secrets: str | None = None
     stop_seconds: int = 20
+    description: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    limits: tuple[tuple[str, str], ...] = ()
+    image: Image | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,17 @@
 """What people write about deployments, validated at the door and frozen."""
 
-from r1fleet.spec.deployment import Deployment
+from r1fleet.spec.deployment import AUTO, Container, Deployment, SecretRef, Timeouts, Ways
+from r1fleet.spec.read import SpecErrors, deployments
+from r1fleet.spec.resolve import resolve
 
-__all__ = ["Deployment"]
+__all__ = [
+    "AUTO",
+    "Container",
+    "Deployment",
+    "SecretRef",
+    "SpecErrors",
+    "Timeouts",
+    "Ways",
+    "deployments",
+    "resolve",
+]

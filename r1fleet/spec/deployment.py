@@ -2,10 +2,115 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+AUTO: Final = "auto"
+
+EngineName = Literal["sglang", "vllm", "lmdeploy", "deepseek", "transformers"]
+RuntimeName = Literal["docker", "venv"]
+Accelerator = Literal["nvidia", "vastai", "cpu"]
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[int, Field(ge=1)]
+Ways = Literal["auto"] | Annotated[int, Field(ge=1)]
+"""How many ways something is divided: a number, or ``auto``."""
+
+AbsolutePath = Annotated[str, Field(pattern=r"^/[^\x00\n]*$")]
+Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00\n]*$")]
+Account = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
+ArgValue = bool | int | float | str | list[Any] | dict[str, Any]
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
-class Deployment(BaseModel):
-    """One deployment; unknown keys are errors."""
+class _Written(BaseModel):
+    """What people write: unknown keys are errors, and nothing changes later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SecretRef(_Written):
+    """Where a secret is to be found on the controller: exactly one of env, file, prompt."""
+
+    env: Text | None = None
+    file: Text | None = None
+    prompt: Literal[True] | Text | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SecretRef:
+        if len([value for value in (self.env, self.file, self.prompt) if value is not None]) != 1:
+            raise ValueError("give exactly one of env, file, prompt")
+        return self
+
+
+class Container(_Written):
+    """How the docker runtime runs the image; what is left out follows the accelerator."""
+
+    shm_size: Text = "32g"
+    ipc: Text = "host"
+    network: Text = "host"
+    publish: tuple[Text, ...] = ()
+    ulimits: dict[str, int | Text] = {"memlock": -1}
+    volumes: tuple[Text, ...] = ()
+    devices: tuple[Text, ...] = ()
+    privileged: bool | None = None
+    gpus: Text | None = None
+
+
+class Timeouts(_Written):
+    """How long, in seconds, each phase of a launch may take."""
+
+    rendezvous: Seconds = 300
+    load: Seconds = 3600
+    ready: Seconds = 300
+
+
+class Deployment(_Written):
+    """One deployment; unknown keys are errors."""
+
+    engine: EngineName
+    engine_version: Annotated[str, Field(pattern=r"^\d+(\.\w+)+([.+-][\w.]+)*$")] | None = None
+    accelerator: Accelerator = "nvidia"
+    model: Text
+    revision: Text = "main"
+    model_path: AbsolutePath | None = None
+    served_model_name: Text | None = None
+    hosts: Text
+    replicas: Annotated[int, Field(ge=1)] = 1
+    machine: Text | None = None
+    tensor_parallel: Ways = AUTO
+    pipeline_parallel: Ways = AUTO
+    data_parallel: Ways = AUTO
+    expert_parallel: Ways = AUTO
+    max_model_len: Annotated[int, Field(ge=1)] | None = None
+    runtime: RuntimeName | None = None
+    image: Text | None = None
+    venv: AbsolutePath | None = None
+    bind: Text = "0.0.0.0"
+    port: Port | None = None
+    rendezvous_port: Port = 20000
+    api_key: SecretRef | None = None
+    env: dict[str, str] = Field(default_factory=dict)
+    args: dict[str, ArgValue] = Field(default_factory=dict)
+    container: Container = Field(default_factory=Container)
+    user: Account = "r1fleet"
+    boot: bool = False
+    timeouts: Timeouts = Field(default_factory=Timeouts)
+
+    @field_validator("env", mode="before")
+    @classmethod
+    def _numbers_are_text(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        return {name: str(item) if type(item) in (int, float) else item for name, item in value.items()}
+
+    @field_validator("env")
+    @classmethod
+    def _names_of_variables(cls, value: dict[str, str]) -> dict[str, str]:
+        wrong = [name for name in value if not _VARIABLE.match(name)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is no name for an environment variable")
+        return value

@@ -1,0 +1,81 @@
+"""What an engine is: it turns one rank of a plan into a command, and says how it is asked and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from r1fleet.command import Command
+from r1fleet.spec import Deployment
+from r1fleet.topology.gang import Gang, Node
+
+Kind = Literal["service", "job"]
+
+
+@dataclass(frozen=True, slots=True)
+class RankRequest:
+    """One rank, with everything an engine may look at.
+
+    ``deployment`` has its defaults resolved; ``programs`` is the folder of the engine's programs, empty where the PATH
+    of an image finds them.
+    """
+
+    name: str
+    deployment: Deployment
+    gang: Gang
+    node: Node
+    programs: str = ""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the rank that serves."""
+        return self.node.rank == 0
+
+    @property
+    def hosts(self) -> int:
+        """Return how many hosts the gang has."""
+        return len(self.gang.nodes)
+
+    def program(self, name: str) -> str:
+        """Return what to execute for one of the engine's programs."""
+        return f"{self.programs.rstrip('/')}/{name}" if self.programs else name
+
+
+class Engine(Protocol):
+    """A pure adapter; it reads nothing and reaches no host."""
+
+    @property
+    def name(self) -> str:
+        """The name that deployments use."""
+
+    @property
+    def kind(self) -> Kind:
+        """A service is ready when a completion answers; a job is done when rank 0 ends with 0."""
+
+    @property
+    def default_port(self) -> int | None:
+        """The port the engine itself would take; None for a job."""
+
+    @property
+    def completion_path(self) -> str:
+        """The path of the URL that answers chat completions."""
+
+    @property
+    def leader_stops_first(self) -> bool:
+        """Whether the other ranks ignore SIGTERM until the leader is gone."""
+
+    def command(self, request: RankRequest) -> Command:
+        """Return the rank's exact command; raises SpecError for what the engine cannot do."""
+
+    def notes(self, request: RankRequest) -> tuple[str, ...]:
+        """Tell what a person should know about this command."""
+
+    def secret_environment(self, api_key: str) -> Mapping[str, str]:
+        """Return the variables that carry the key; raises SpecError where the engine has no safe way."""
+
+    def refuse_secret(self, name: str) -> None:
+        """Raise SpecError where the engine takes no key by environment or file."""
+
+    def completion_request(self, model: str, prompt: str, *, max_tokens: int) -> Mapping[str, Any]:
+        """Return the body of a chat completion request."""

@@ -1,0 +1,23 @@
+"""Which engines this version can plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from r1fleet.engines.interface import Engine
+from r1fleet.engines.sglang import SGLang
+from r1fleet.engines.vllm import VLLM
+from r1fleet.errors import SpecError
+
+ENGINES: Final[Mapping[str, Engine]] = {"vllm": VLLM(), "sglang": SGLang()}
+
+
+def engine_of(name: str) -> Engine:
+    """Return the adapter of an engine; a name without one is an error."""
+    engine = ENGINES.get(name)
+    if engine is None:
+        raise SpecError(
+            f"engine {name} is not supported by this version", hint="this version plans " + " and ".join(ENGINES)
+        )
+    return engine

@@ -1,0 +1,120 @@
+"""A process in a container; its output goes to the same log file that a service would have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from r1fleet.command import Command, cmd
+from r1fleet.errors import SpecError
+from r1fleet.runtimes.entry import entry_path, entry_text
+from r1fleet.runtimes.interface import HostFile, Image, Process, ProcessState
+from r1fleet.spec import Container
+
+# The record outlives the container, which is removed so that its name is free again.
+_STOP: Final = """\
+id=$(docker ps --all --quiet --no-trunc --filter "name=^/$1\\$") || exit
+[ -n "$id" ] || exit 0
+docker stop -t "$2" "$id" >/dev/null || exit
+docker inspect --format '{{json .State}}' "$id" >"$3"
+docker rm --force "$id" >/dev/null"""
+
+_INSPECT: Final = """\
+id=$(docker ps --all --quiet --no-trunc --filter "name=^/$1\\$") || exit
+if [ -n "$id" ]; then docker inspect --format '{{json .State}}' "$id"
+elif [ -r "$2" ]; then cat "$2"; fi"""
+
+
+class Docker:
+    """The runtime of deployments that run an image; what the image may read is mounted at the same path."""
+
+    def files(self, process: Process) -> tuple[HostFile, ...]:
+        """Return the entry script, which is mounted into the container."""
+        return (HostFile(entry_path(process), entry_text(process, redirect=True), 0o755),)
+
+    def start(self, process: Process) -> Command:
+        """Run the container in the background; fails when its name is taken."""
+        image = _image(process)
+        own = image.container
+        return cmd(
+            ("docker", "run", "--detach"),
+            {
+                "--name": process.name,
+                "--label": [f"r1fleet.{name}={value}" for name, value in process.labels],
+                "--network": own.network,
+                "--ipc": own.ipc,
+                "--shm-size": None if own.ipc == "host" else own.shm_size,
+                "--publish": [] if own.network == "host" else list(own.publish),
+                "--gpus": _gpus(own.gpus),
+                "--privileged": bool(own.privileged),
+                "--device": list(own.devices),
+                "--ulimit": [f"{name}={value}" for name, value in own.ulimits.items()],
+                "--volume": [*_mounts(process, image), *own.volumes],
+                "--workdir": str(PurePosixPath(process.log).parent),
+                "--entrypoint": "/bin/sh",
+            },
+            image.name,
+            entry_path(process),
+        )
+
+    def stop(self, process: Process) -> Command:
+        """Stop the container, keep how it ended, remove it."""
+        return cmd("sh", "-c", _STOP, "sh", process.name, process.stop_seconds, process.exit_record)
+
+    def inspect(self, process: Process) -> Command:
+        """Print the container's state as JSON, or how it ended when it has been removed."""
+        return cmd("sh", "-c", _INSPECT, "sh", process.name, process.exit_record)
+
+    def parse(self, stdout: str) -> ProcessState:
+        """Read Docker's ``State``."""
+        if not stdout.strip():
+            return ProcessState("absent")
+        try:
+            state = json.loads(stdout)
+        except ValueError:
+            return ProcessState("failed")
+        return _state(state) if isinstance(state, dict) else ProcessState("failed")
+
+
+def notes_of(container: Container) -> tuple[str, ...]:
+    """Tell which settings have no effect."""
+    return tuple(_void(container))
+
+
+def _void(container: Container) -> Iterator[str]:
+    if container.ipc == "host" and "shm_size" in container.model_fields_set:
+        yield f"shm_size {container.shm_size} has no effect: ipc host shares the host's /dev/shm"
+    if container.network == "host" and container.publish:
+        yield "publish has no effect: network host publishes every port"
+
+
+def _image(process: Process) -> Image:
+    if process.image is None:
+        raise SpecError(f"{process.name} runs in docker and names no image", hint="add `image:` to its deployment")
+    return process.image
+
+
+def _mounts(process: Process, image: Image) -> Iterator[str]:
+    logs = str(PurePosixPath(process.log).parent)
+    yield from (f"{path}:{path}:ro" for path in image.read_only)
+    yield f"{entry_path(process)}:{entry_path(process)}:ro"
+    if process.secrets is not None:
+        yield f"{process.secrets}:{process.secrets}:ro"
+    yield f"{logs}:{logs}"
+
+
+def _gpus(wanted: str | None) -> str | None:
+    """Quote a list of devices once more: Docker reads the option as CSV."""
+    if wanted is not None and wanted.startswith("device=") and "," in wanted:
+        return f'"{wanted}"'
+    return wanted
+
+
+def _state(state: dict[str, Any]) -> ProcessState:
+    since, code, pid = str(state.get("StartedAt") or ""), state.get("ExitCode"), state.get("Pid")
+    if state.get("Status") in ("running", "created", "restarting", "paused"):
+        return ProcessState("running", since=since, pid=pid if isinstance(pid, int) and pid > 0 else None)
+    status = code if isinstance(code, int) else None
+    return ProcessState("exited" if status == 0 else "failed", status, since)

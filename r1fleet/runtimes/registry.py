@@ -1,0 +1,19 @@
+"""Which runtime keeps a deployment's ranks alive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from r1fleet.runtimes.docker import Docker
+from r1fleet.runtimes.interface import Runtime
+from r1fleet.runtimes.systemd import Systemd
+from r1fleet.spec import Deployment
+
+RUNTIMES: Final[Mapping[str, Runtime]] = {"docker": Docker(), "venv": Systemd()}
+"""By the names that deployments and records use."""
+
+
+def runtime_of(deployment: Deployment) -> Runtime:
+    """Return the runtime of a deployment whose defaults are resolved."""
+    return RUNTIMES[deployment.runtime or "venv"]

@@ -1,0 +1,172 @@
+"""A plan is every rank's exact command, made without a host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from r1fleet.errors import SpecError
+from r1fleet.facts import HostFacts, Interface
+from r1fleet.inventory import Group, Host, Inventory
+from r1fleet.launch.build import build
+from r1fleet.launch.plan import Plan
+
+TINY: dict[str, Any] = {
+    "engine": "vllm",
+    "engine_version": "0.32.0",
+    "accelerator": "cpu",
+    "model": "tiny",
+    "model_path": "/var/lib/r1fleet/weights/tiny",
+    "hosts": "nodes",
+    "tensor_parallel": 2,
+    "port": 8000,
+    "rendezvous_port": 29501,
+    "max_model_len": 512,
+    "args": {"enforce-eager": True, "max-num-seqs": 4, "kv-cache-memory-bytes": 67108864},
+}
+
+
+def variables(host: Host) -> Mapping[str, Any]:
+    return host.variables
+
+
+def fleet(deployment: Mapping[str, Any], *hosts: str, name: str = "tiny", **more: Mapping[str, Any]) -> Inventory:
+    made = {
+        host: Host(host, {"ansible_host": f"10.0.0.{number}", "deployments": {name: deployment}, **more.get(host, {})})
+        for number, host in enumerate(hosts, 1)
+    }
+    return Inventory("lab", None, made, {"nodes": Group("nodes", hosts=hosts), "all": Group("all", hosts=hosts)})
+
+
+def lab_facts(number: int) -> HostFacts:
+    interface = Interface("host0", (f"10.0.0.{number}",))
+    return HostFacts(interfaces=(interface,), default_address=f"10.0.0.{number}", default_interface="host0")
+
+
+def lab_plan(deployment: Mapping[str, Any] = TINY) -> Plan:
+    facts = {"h1": lab_facts(1), "h2": lab_facts(2)}
+    return build(fleet(deployment, "h1", "h2"), "tiny", variables_of=variables, facts=facts)
+
+
+def test_two_cpu_hosts_run_one_vllm_rank_each() -> None:
+    plan = lab_plan()
+
+    assert [rank.command.lines() for rank in plan.ranks] == [
+        """\
+VLLM_HOST_IP=10.0.0.1 \\
+    GLOO_SOCKET_IFNAME=host0 \\
+    VLLM_CPU_OMP_THREADS_BIND=nobind \\
+    OMP_NUM_THREADS=1 \\
+    TORCHDYNAMO_DISABLE=1 \\
+    HF_HUB_OFFLINE=1 \\
+    VLLM_NO_USAGE_STATS=1 \\
+    PATH=/opt/r1fleet/venvs/vllm/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \\
+    /opt/r1fleet/venvs/vllm/bin/vllm serve /var/lib/r1fleet/weights/tiny \\
+    --served-model-name tiny \\
+    --host 0.0.0.0 \\
+    --port 8000 \\
+    --tensor-parallel-size 2 \\
+    --nnodes 2 \\
+    --node-rank 0 \\
+    --master-addr 10.0.0.1 \\
+    --master-port 29501 \\
+    --distributed-executor-backend mp \\
+    --max-model-len 512 \\
+    --enforce-eager \\
+    --max-num-seqs 4 \\
+    --kv-cache-memory-bytes 67108864""",
+        """\
+VLLM_HOST_IP=10.0.0.2 \\
+    GLOO_SOCKET_IFNAME=host0 \\
+    VLLM_CPU_OMP_THREADS_BIND=nobind \\
+    OMP_NUM_THREADS=1 \\
+    TORCHDYNAMO_DISABLE=1 \\
+    HF_HUB_OFFLINE=1 \\
+    VLLM_NO_USAGE_STATS=1 \\
+    PATH=/opt/r1fleet/venvs/vllm/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \\
+    /opt/r1fleet/venvs/vllm/bin/vllm serve /var/lib/r1fleet/weights/tiny \\
+    --served-model-name tiny \\
+    --host 0.0.0.0 \\
+    --port 8000 \\
+    --tensor-parallel-size 2 \\
+    --nnodes 2 \\
+    --node-rank 1 \\
+    --master-addr 10.0.0.1 \\
+    --master-port 29501 \\
+    --distributed-executor-backend mp \\
+    --headless \\
+    --max-model-len 512 \\
+    --enforce-eager \\
+    --max-num-seqs 4 \\
+    --kv-cache-memory-bytes 67108864""",
+    ]
+    assert plan.endpoints == ("http://10.0.0.1:8000",)
+    assert plan.complete
+
+
+def test_processes_are_named_for_deployment_replica_and_rank() -> None:
+    processes = [rank.process for rank in lab_plan().ranks]
+
+    assert [process.name for process in processes] == ["r1fleet-tiny-0-0", "r1fleet-tiny-0-1"]
+    assert processes[1].log == "/var/lib/r1fleet/tiny/logs/r1fleet-tiny-0-1.log"
+    assert processes[1].exit_record == "/var/lib/r1fleet/tiny/r1fleet-tiny-0-1.exit"
+    assert processes[1].secrets is None
+
+
+def test_the_same_input_gives_the_same_digest_and_another_input_another() -> None:
+    assert lab_plan().digest == lab_plan().digest
+    assert lab_plan().digest != lab_plan(TINY | {"max_model_len": 1024}).digest
+
+
+def test_without_facts_the_interface_is_left_open_and_the_plan_is_incomplete() -> None:
+    plan = build(fleet(TINY, "h1", "h2"), "tiny", variables_of=variables)
+
+    assert dict(plan.ranks[1].command.env)["GLOO_SOCKET_IFNAME"] == "<from facts>"
+    assert dict(plan.ranks[1].command.env)["VLLM_HOST_IP"] == "10.0.0.2"
+    assert not plan.complete
+
+
+def test_what_the_inventory_says_about_addresses_beats_facts() -> None:
+    own = {"h1": {"r1fleet_address": "172.16.0.1", "r1fleet_interface": "ib0"}}
+    inventory = fleet(TINY, "h1", "h2", h1=own["h1"])
+
+    plan = build(inventory, "tiny", variables_of=variables, facts={"h1": lab_facts(1), "h2": lab_facts(2)})
+
+    assert dict(plan.ranks[0].command.env)["GLOO_SOCKET_IFNAME"] == "ib0"
+    assert "172.16.0.1" in plan.ranks[1].command.argv
+    assert plan.endpoints == ("http://172.16.0.1:8000",)
+
+
+def test_a_named_interface_gives_the_address_that_facts_tell_for_it() -> None:
+    facts = lab_facts(1)
+    facts = replace(facts, interfaces=(*facts.interfaces, Interface("ib0", ("172.16.0.1",))))
+    inventory = fleet(TINY | {"tensor_parallel": 1}, "h1", h1={"r1fleet_interface": "ib0"})
+
+    plan = build(inventory, "tiny", variables_of=variables, facts={"h1": facts})
+
+    assert plan.endpoints == ("http://172.16.0.1:8000",)
+
+
+def test_an_unknown_deployment_names_the_nearest() -> None:
+    with pytest.raises(SpecError, match="no deployment tinny; did you mean tiny"):
+        build(fleet(TINY, "h1"), "tinny", variables_of=variables)
+
+
+def test_an_unknown_group_names_the_nearest() -> None:
+    with pytest.raises(SpecError, match="no group node; did you mean nodes"):
+        build(fleet(TINY | {"hosts": "node"}, "h1"), "tiny", variables_of=variables)
+
+
+def test_a_loopback_address_with_two_hosts_is_refused() -> None:
+    inventory = fleet(TINY, "h1", "h2", h1={"r1fleet_address": "127.0.0.1"})
+
+    with pytest.raises(SpecError, match=r"h1 would meet the other hosts at 127\.0\.0\.1"):
+        build(inventory, "tiny", variables_of=variables)
+
+
+def test_an_engine_without_adapter_is_refused_by_name() -> None:
+    with pytest.raises(SpecError, match="engine lmdeploy is not supported by this version"):
+        build(fleet(TINY | {"engine": "lmdeploy"}, "h1"), "tiny", variables_of=variables)
