@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -13,9 +14,9 @@ from r1fleet.cache import cache_dir, cache_lock
 from r1fleet.command import Command, cmd
 from r1fleet.errors import LabError
 from r1fleet.events import Observer, Step
-from r1fleet.lab.layout import LOCKED_PASSWORD, LOCKED_USER
-from r1fleet.lab.recipe import FILES, MASKED, PACKAGES, USERS, Recipe, machine_recipe, quieter_pam
-from r1fleet.lab.shell import environment, run
+from r1fleet.lab.recipe import PACKAGES, Recipe, machine_recipe
+from r1fleet.lab.settle import settle
+from r1fleet.lab.shell import environment
 from r1fleet.lab.sources import apt_proxy
 
 _STEP = "build the base image"
@@ -26,21 +27,20 @@ def ensure_base(observer: Observer) -> Path:
     recipe = machine_recipe()
     base = cache_dir("lab-bases") / f"base-{recipe.digest}"
     with cache_lock("lab-base"):
+        _remove_unused(base)
         if not base.is_dir():
             _build(recipe, base, observer)
-        _remove_unused(base)
     return base
 
 
 def _build(recipe: Recipe, base: Path, observer: Observer) -> None:
     began = time.monotonic()
-    building = base.with_name(f".{base.name}.building")
-    shutil.rmtree(building, ignore_errors=True)
+    building = base.with_name(f".{base.name}.{os.getpid()}")
     observer(Step(_STEP, detail=f"{recipe.release}, once; the packages are kept for next time"))
     sources = base.with_name("lab.sources")
     sources.write_text(recipe.sources_text(), encoding="utf-8")
     _follow(_mmdebstrap(recipe, building, sources), building, observer)
-    _settle(recipe, building)
+    settle(recipe, building)
     building.rename(base)
     observer(Step(_STEP, "done", detail=str(base), seconds=time.monotonic() - began))
 
@@ -52,6 +52,7 @@ def _mmdebstrap(recipe: Recipe, target: Path, sources: Path) -> Command:
     if proxy:
         options.append(f'Acquire::http::Proxy "{proxy}"')
     return cmd(
+        ["setpriv", "--pdeathsig", "TERM"],
         "mmdebstrap",
         {
             "--mode": "root",
@@ -114,66 +115,10 @@ def _progress(output: Iterator[str], lines: list[str]) -> Iterator[Step]:
             yield Step(_STEP, detail=line.removeprefix("I: "))
 
 
-def _settle(recipe: Recipe, base: Path) -> None:
-    """Turn a plain Debian tree into a lab host's: users, sshd, quiet units, the machine's apt sources."""
-    _write(base / "etc/apt/sources.list.d/lab.sources", recipe.sources_text())
-    for path in [base / "etc/apt/sources.list", *(base / "etc/apt/apt.conf.d").glob("99mmdebstrap")]:
-        path.unlink(missing_ok=True)
-    _write(base / "etc/apt/apt.conf.d/90lab", recipe.options_text())
-    for key in recipe.keys:
-        _copy(Path(key), base / key.lstrip("/"))
-    _copy_certificates(base)
-    for name, text in FILES.items():
-        _write(base / name, text)
-    (base / "etc/sudoers.d/lab").chmod(0o440)
-    for unit in MASKED:
-        _mask(base / "etc/systemd/system" / unit)
-    for name in ("sshd", "common-session"):
-        path = base / "etc/pam.d" / name
-        path.write_text(quieter_pam(path.read_text(encoding="utf-8")), encoding="utf-8")
-    for key_file in (base / "etc/ssh").glob("ssh_host_*"):
-        key_file.unlink()
-    # Started by D-Bus when `reboot` asks for it, not at boot.
-    (base / "lib/systemd/system/multi-user.target.wants/systemd-logind.service").unlink(missing_ok=True)
-    _add_users(base)
-    run(cmd("systemctl", {"--root": str(base)}, "enable", "ssh.service"))
-
-
-def _add_users(base: Path) -> None:
-    for name, number in USERS.items():
-        run(cmd("chroot", str(base), "useradd", {"--create-home": True, "--shell": "/bin/bash", "--uid": number}, name))
-    run(cmd("chroot", str(base), "chpasswd"), stdin=f"{LOCKED_USER}:{LOCKED_PASSWORD}\n")
-
-
-def _copy_certificates(base: Path) -> None:
-    """Let hosts trust whom the machine trusts: packages may come by way of a private authority."""
-    bundle = Path("/etc/ssl/certs/ca-certificates.crt")
-    if bundle.is_file():
-        _copy(bundle, base / "etc/ssl/certs/ca-certificates.crt")
-    for path in Path("/usr/local/share/ca-certificates").glob("*.crt"):
-        _copy(path, base / "usr/local/share/ca-certificates" / path.name)
-
-
 def _remove_unused(current: Path) -> None:
     used = {current, *(link.readlink() for link in cache_dir("lab").glob("*/hosts/*/base"))}
     for path in current.parent.glob("base-*"):
         if path not in used:
-            shutil.rmtree(path)
-
-
-def _mask(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    path.symlink_to("/dev/null")
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    path.write_text(text, encoding="utf-8")
-    path.chmod(0o644)
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    target.chmod(0o644)
+            path.rename(path.with_name(f".{path.name}.unused"))
+    for path in current.parent.glob(".base-*"):  # unused, or left by a build that was killed
+        shutil.rmtree(path)

@@ -53,9 +53,14 @@ class Group:
                 raise LabError(f"processes outlive SIGKILL: {', '.join(map(str, sorted(pids)))}")
             time.sleep(0.01)
 
-    def freeze(self) -> None:
+    def freeze(self, *, within: float = 5.0) -> None:
         """Stop every process where it stands; sockets stay open."""
         self._write_freezer("1", "FROZEN")
+        deadline = time.monotonic() + within
+        while not self._is_frozen():
+            if time.monotonic() > deadline:
+                raise LabError(f"the processes of {self.folders[0]} do not freeze")
+            time.sleep(0.01)
 
     def thaw(self) -> None:
         """Let frozen processes go on."""
@@ -68,6 +73,13 @@ class Group:
             if time.monotonic() > deadline:
                 raise LabError(f"cannot remove the control group {self.folders[0]}: it is still in use")
             time.sleep(0.02)
+
+    def _is_frozen(self) -> bool:
+        events, state = (
+            [(folder / name).read_text() for folder in self.folders if (folder / name).exists()]
+            for name in ("cgroup.events", "freezer.state")
+        )
+        return "FROZEN\n" in state if state else any("frozen 1" in text for text in events)
 
     def _write_freezer(self, unified: str, legacy: str) -> None:
         for folder in self.folders:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from pathlib import Path
 
 from r1fleet.command import cmd
@@ -14,7 +13,6 @@ from r1fleet.lab.recipe import USERS
 from r1fleet.lab.shell import run, succeeds
 
 _HOST_KEY = "etc/ssh/ssh_host_ed25519_key"
-_RUN_NSPAWN = Path("/run/systemd/nspawn")
 
 
 def make_key(path: Path, comment: str) -> None:
@@ -54,26 +52,10 @@ def mount_disk(lab: Lab, host: LabHost, base: Path) -> None:
         raise LabError(f"overlayfs cannot use {lab.folder} for a host's disk", hint=hint)
 
 
-def unmount_disk(host: LabHost) -> None:
-    """Unmount the host's root, once what used it is gone."""
-    for _ in range(100):
-        if not os.path.ismount(host.root) or succeeds(cmd("umount", str(host.root))):
-            return
-        time.sleep(0.02)
-    run(cmd("umount", "--lazy", str(host.root)))
-
-
 def erase_disk(host: LabHost) -> None:
     """Remove all that the host has written."""
-    shutil.rmtree(host.folder, ignore_errors=not host.folder.exists())
-
-
-def clear_leftovers(machine: str) -> None:
-    """Remove what nspawn keeps under /run for a machine that was killed."""
-    for folder in _RUN_NSPAWN.glob(f"*/{machine}"):
-        if os.path.ismount(folder):
-            run(cmd("umount", "--lazy", str(folder)))
-        shutil.rmtree(folder)
+    if host.folder.exists():
+        shutil.rmtree(host.folder)
 
 
 def _settle_base(host: LabHost, base: Path) -> Path:

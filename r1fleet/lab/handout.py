@@ -54,7 +54,12 @@ def take_back(lab: Lab) -> None:
         path.unlink(missing_ok=True)
     for path in lab.folder.glob("proxy.*"):
         path.unlink()
-    for folder in (lab.inventory.parent, lab.folder / "hosts", lab.folder):
+    remove_if_empty(lab.inventory.parent, lab.folder / "hosts")
+
+
+def remove_if_empty(*folders: Path) -> None:
+    """Remove those folders that hold nothing of the user's."""
+    for folder in folders:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 

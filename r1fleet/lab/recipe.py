@@ -91,7 +91,8 @@ class Recipe:
     @property
     def digest(self) -> str:
         """A short hash that changes whenever the image would."""
-        decided = [asdict(self), PACKAGES, USERS, MASKED, FILES, _PAM_LEFT_OUT]
+        code = [path.read_text(encoding="utf-8") for path in (Path(__file__), Path(__file__).with_name("settle.py"))]
+        decided = [asdict(self), code]
         return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:12]
 
     def sources_text(self) -> str:

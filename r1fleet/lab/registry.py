@@ -12,19 +12,24 @@ from r1fleet.errors import LabError
 from r1fleet.lab.layout import NUMBERS, Lab, check_name
 from r1fleet.lab.shell import ip
 
-_RECORD = "lab.json"
+RECORD = "lab.json"
+"""The file that makes a folder a lab's."""
 
 
 def labs() -> tuple[Lab, ...]:
     """Return every lab of this cache, by name."""
-    return tuple(_read(path) for path in sorted(cache_dir("lab").glob(f"*/{_RECORD}")))
+    return tuple(_read(path) for path in sorted(cache_dir("lab").glob(f"*/{RECORD}")))
+
+
+def exists(name: str) -> bool:
+    """Whether this cache has a lab called ``name``."""
+    return (cache_dir("lab") / name / RECORD).exists()
 
 
 def find(name: str) -> Lab:
     """Return the lab called ``name``; LabError that names the others."""
-    path = cache_dir("lab") / check_name(name) / _RECORD
-    if path.exists():
-        return _read(path)
+    if exists(check_name(name)):
+        return _read(cache_dir("lab") / name / RECORD)
     others = ", ".join(lab.name for lab in labs())
     hint = f"there is: {others}" if others else "`r1fleet lab up` makes one"
     raise LabError(f"there is no lab called {name}", hint=hint)
@@ -39,13 +44,13 @@ def claim(name: str, size: int) -> Lab:
             number = _free_number({other.number for other in known.values()})
             lab = Lab(name, number, size, cache_dir("lab", name))
         lab = replace(lab, size=max(size, lab.size))
-        write_atomic(lab.folder / _RECORD, json.dumps({"number": lab.number, "size": lab.size}))
+        write_atomic(lab.folder / RECORD, json.dumps({"number": lab.number, "size": lab.size}))
         return lab
 
 
 def forget(lab: Lab) -> None:
     """Remove the lab's record; its number is free again."""
-    (lab.folder / _RECORD).unlink(missing_ok=True)
+    (lab.folder / RECORD).unlink(missing_ok=True)
 
 
 def _read(path: Path) -> Lab:

@@ -36,7 +36,8 @@ class Source:
 
     def render(self) -> str:
         """Write the stanza as deb822 text."""
-        return "".join(f"{name.title()}: {value}\n" for name, value in self.fields.items())
+        spelled = {name: "URIs" if name == "uris" else name.title() for name in self.fields}
+        return "".join(f"{spelled[name]}: {value}\n" for name, value in self.fields.items())
 
 
 def codename() -> str:

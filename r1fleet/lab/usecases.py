@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,16 @@ from r1fleet.command import Command
 from r1fleet.events import Note, Observer, Step, ignore
 from r1fleet.lab.base import ensure_base
 from r1fleet.lab.cgroups import Tree, detect
-from r1fleet.lab.disk import clear_leftovers, erase_disk, make_key, unmount_disk
+from r1fleet.lab.disk import erase_disk, make_key
 from r1fleet.lab.faults import fault_of, revive
 from r1fleet.lab.ground import check_ground, check_root
-from r1fleet.lab.handout import take_back, write_handout
+from r1fleet.lab.handout import remove_if_empty, take_back, write_handout
 from r1fleet.lab.layout import USER, Lab, LabHost, check_name, check_size
-from r1fleet.lab.network import ensure_switch, remove_network
-from r1fleet.lab.power import await_greeting, host_group, is_powered, power_off
+from r1fleet.lab.network import ensure_switch
+from r1fleet.lab.power import await_greeting, is_powered
 from r1fleet.lab.proxy import ensure_proxy
-from r1fleet.lab.registry import claim, find, forget, labs
+from r1fleet.lab.registry import claim, exists, find, forget, labs
+from r1fleet.lab.teardown import sweep, tear_down
 
 _INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 _INOTIFY_PER_HOST = 8
@@ -45,9 +47,10 @@ def up(
         lab = claim(name, hosts)
         tree = detect()
         began = time.monotonic()
+        for folder in sweep(tree):
+            observer(Note(f"cleared what a lab without files had left: {folder}"))
         _make_room_for_watches(observer)
         ensure_switch(lab)
-        ensure_proxy(tree, lab)
         make_key(lab.key, f"r1fleet lab {lab.name}")
         _boot(tree, lab, base, observer)
         write_handout(lab, extra_vars)
@@ -60,20 +63,19 @@ def down(name: str = "lab", *, observer: Observer = ignore) -> None:
     """Take the lab called ``name`` down; nothing of it is left but the base image and kept packages."""
     check_root()
     with cache_lock(f"lab-{check_name(name)}"):
+        if not exists(name):
+            observer(Note(f"no lab called {name} is up"))
+            return
         lab = find(name)
-        tree = detect()
-        observer(Step(f"lab {lab.name}", detail="down"))
-        names = {host.name for host in lab.hosts}
-        _each(lab.hosts, lambda host: _end_host(tree, lab, host), len(names))
-        group = tree.group(lab.cgroup)
-        group.kill()
-        group.remove()
-        remove_network(lab)
+        step = f"lab {lab.name}"
+        observer(Step(step, detail="take it down"))
+        tear_down(detect(), lab)
         for host in lab.hosts:
             erase_disk(host)
-        forget(lab)
         take_back(lab)
-        observer(Step(f"lab {lab.name}", "done", "down, nothing left"))
+        forget(lab)
+        remove_if_empty(lab.folder)
+        observer(Step(step, "done", "down, nothing left"))
 
 
 def ssh_command(name: str, host: str, *words: str, user: str = USER) -> Command:
@@ -82,35 +84,23 @@ def ssh_command(name: str, host: str, *words: str, user: str = USER) -> Command:
 
 
 def _boot(tree: Tree, lab: Lab, base: Path, observer: Observer) -> None:
+    """Start the proxy and all hosts that are not up, at the same time."""
     missing = [host for host in lab.hosts if fault_of(host) or not is_powered(tree, lab, host)]
-    for host in missing:
-        observer(Step("boot", host=host.name))
     began = time.monotonic()
 
     def start(host: LabHost) -> None:
         revive(tree, lab, host, base)
         await_greeting(tree, lab, host, within=60.0 + len(missing))
 
-    with ThreadPoolExecutor(max_workers=min(32, len(lab.hosts))) as pool:
-        waiting = {pool.submit(start, host): host for host in missing}
+    with ThreadPoolExecutor(max_workers=min(32, len(lab.hosts) + 1)) as pool:
+        waiting = {pool.submit(ensure_proxy, tree, lab): Step("start the package proxy", detail=lab.proxy)}
+        for host in missing:
+            waiting[pool.submit(start, host)] = Step("boot", detail=host.address, host=host.name)
+        for step in waiting.values():
+            observer(step)
         for future in as_completed(waiting):
-            host = waiting[future]
-            if error := future.exception():
-                observer(Step("boot", "failed", host=host.name))
-                raise error
-            observer(Step("boot", "done", host.address, host=host.name, seconds=time.monotonic() - began))
-
-
-def _end_host(tree: Tree, lab: Lab, host: LabHost) -> None:
-    power_off(tree, lab, host)
-    host_group(tree, lab, host).remove()
-    unmount_disk(host)
-    clear_leftovers(host.namespace)
-
-
-def _each(hosts: Iterable[LabHost], act: Callable[[LabHost], None], workers: int) -> None:
-    with ThreadPoolExecutor(max_workers=min(16, workers)) as pool:
-        for future in [pool.submit(act, host) for host in hosts]:
+            state = "failed" if future.exception() else "done"
+            observer(replace(waiting[future], state=state, seconds=time.monotonic() - began))
             future.result()
 
 
