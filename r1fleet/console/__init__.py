@@ -1,1 +1,7 @@
 """Events, rendered for people and for programs."""
+
+from r1fleet.console.choose import KINDS, renderer
+from r1fleet.console.errors import render_error
+from r1fleet.console.interface import Renderer
+
+__all__ = ["KINDS", "Renderer", "render_error", "renderer"]

@@ -273,13 +273,14 @@ class _Reader:
 
 def _syntax_error(problem: yaml.MarkedYAMLError, text: str, name: str, error: type[FleetError]) -> FleetError:
     why, mark = str(problem.problem), problem.problem_mark
-    if why.startswith("but ") or "end of stream" in why:  # the place where it began tells more
-        why, mark = f"{problem.context}, {why}", problem.context_mark or mark
+    if why.startswith("but ") or mark is None or mark.line > text.rstrip().count("\n"):
+        why, mark = f"{problem.context}, {why}", problem.context_mark or mark  # where it began tells more than the end
     if mark is None:
         return error(f"not valid YAML: {why}", where=Where(name), hint=_HINT)
-    lines = text.split("\n")
-    line = lines[mark.line].rstrip("\r") if mark.line < len(lines) else ""
-    where = Where(name, mark.line + 1, mark.column + 1)
+    lines = text.rstrip().split("\n")
+    number = min(mark.line, len(lines) - 1)
+    line = lines[number].rstrip("\r") if number == mark.line else ""
+    where = Where(name, number + 1, mark.column + 1)
     return error(f"not valid YAML: {why}{_excerpt(line, mark.column)}", where=where, hint=_hint(why, line, mark.column))
 
 

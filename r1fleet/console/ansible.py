@@ -1,0 +1,140 @@
+"""The text of ansible-playbook's default output, where people and Molecule read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import singledispatchmethod
+from typing import Any, TextIO
+
+from r1fleet.console.interface import Renderer
+from r1fleet.console.plain import PlainRenderer
+from r1fleet.console.results import diff_lines, dump
+from r1fleet.console.text import clean, one_line
+from r1fleet.events import Event, ItemResult, Note, PlayStarted, Recap, TaskResult, TaskStarted
+
+_WIDTH = 79
+# Actions whose result ansible-playbook shows also when all is well.
+_SPEAKING = frozenset({"assert", "debug"})
+_WORDS = {"ok": "ok", "changed": "changed", "skipped": "skipping"}
+_COUNTS = ("ok", "changed", "unreachable", "failed", "skipped", "rescued", "ignored")
+
+
+class AnsibleRenderer(Renderer):
+    """Writes banners, one line for each result, and the recap."""
+
+    def __init__(self, stream: TextIO, *, verbosity: int = 0, diff: bool = False) -> None:
+        super().__init__(stream, verbosity=verbosity, diff=diff)
+        self._other = PlainRenderer(stream, verbosity=verbosity, diff=diff)
+        self._task: TaskStarted | None = None
+
+    def show(self, event: Event) -> None:
+        """Write the event's lines."""
+        self._show(event)
+
+    @singledispatchmethod
+    def _show(self, event: Event) -> None:
+        self._other.show(event)
+
+    @_show.register
+    def _(self, event: Note) -> None:
+        host = f"{event.host}: " if event.host else ""
+        level = "" if event.level == "info" else f"[{event.level.upper()}]: "
+        self.lines(f"{level}{host}{one_line(event.text)}")
+
+    @_show.register
+    def _(self, event: PlayStarted) -> None:
+        self._banner(f"PLAY [{one_line(event.name)}]")
+        self._task = None
+        if not event.hosts:
+            self.lines("skipping: no hosts matched")
+
+    @_show.register
+    def _(self, event: TaskStarted) -> None:
+        self._begin(event)
+
+    @_show.register
+    def _(self, event: ItemResult) -> None:
+        self._repeat_banner(event.task)
+        host, item = one_line(event.host), f"(item={one_line(event.label)})"
+        self._show_diff(event.result)
+        if event.status in _WORDS:
+            word = _WORDS[event.status]
+            blank = " " if event.status == "skipped" else ""  # ansible-playbook writes one
+            more = f" => {clean(dump(_shown(event.result)))}" if self.verbosity else ""
+            self.lines(f"{word}: [{host}] => {item}{more or blank}")
+            return
+        self.lines(f"failed: [{host}] {item} => {clean(dump(_shown(event.result)))}")
+        self._show_ignoring(event.status)
+
+    @_show.register
+    def _(self, event: TaskResult) -> None:
+        self._repeat_banner(event.task, event)
+        if event.looped and event.status not in ("skipped", "unreachable"):
+            return  # its items have been shown
+        host = one_line(event.host)
+        if not event.looped:
+            self._show_diff(event.result)
+        if event.status in _WORDS:
+            self.lines(*f"{_WORDS[event.status]}: [{host}]{self._spoken(event)}".split("\n"))
+            return
+        word = "UNREACHABLE" if event.status == "unreachable" else "FAILED"
+        self.lines(f"fatal: [{host}]: {word}! => {clean(dump(_shown(event.result)))}")
+        self._show_ignoring(event.status)
+
+    @_show.register
+    def _(self, event: Recap) -> None:
+        self._banner("PLAY RECAP")
+        for host in sorted(event.hosts):
+            counts = event.hosts[host]
+            pairs = " ".join(f"{name}={getattr(counts, name):<4}" for name in _COUNTS)
+            self.lines(f"{one_line(host):<26} : {pairs}")
+        self.lines("")
+
+    def _begin(self, task: TaskStarted) -> None:
+        self._task = task
+        name = task.name or task.action
+        word = "RUNNING HANDLER" if task.handler else "TASK"
+        self._banner(f"{word} [{one_line(f'{task.role} : {name}' if task.role else name)}]")
+        if self.verbosity > 1 and task.where:
+            self.lines(f"task path: {one_line(task.where)}")
+
+    def _repeat_banner(self, task: str, result: TaskResult | None = None) -> None:
+        """Name the task again where results of several tasks come interleaved."""
+        if self._task is not None and (self._task.name or self._task.action) in (task, task or self._task.action):
+            return
+        role, action, where = (result.role, result.action, result.where) if result else ("", "", "")
+        self._begin(TaskStarted(task, action, role, where))
+
+    def _spoken(self, event: TaskResult) -> str:
+        action = event.action.rpartition(".")[2]
+        if event.status != "skipped" and action in _SPEAKING:
+            return f" => {clean(dump(_said(action, event.result), indent=4))}"
+        return f" => {clean(dump(_shown(event.result)))}" if self.verbosity else ""
+
+    def _show_diff(self, result: Mapping[str, Any]) -> None:
+        lines = list(diff_lines(result)) if self.diff else []
+        if lines:
+            self.lines(*lines, "")
+
+    def _show_ignoring(self, status: str) -> None:
+        if status == "ignored":
+            self.lines("...ignoring")
+
+    def _banner(self, text: str) -> None:
+        self.lines("", f"{text} {'*' * max(3, _WIDTH - len(text))}")
+
+
+def _shown(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ansible-playbook shows of a result."""
+    hidden = ("diff", "invocation", "exception")
+    return {key: value for key, value in result.items() if key not in hidden and not str(key).startswith("_")}
+
+
+def _said(action: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a debug task says: its message, or its variable, and nothing else."""
+    shown = _shown(result)
+    if action != "debug":
+        return shown
+    if "msg" in shown:
+        return {"msg": shown["msg"]}
+    return {key: value for key, value in shown.items() if key not in ("changed", "failed")}

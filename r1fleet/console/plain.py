@@ -1,0 +1,118 @@
+"""Plain lines for pipes and logs: one event a line, stable, no colour, easy to search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import singledispatchmethod
+from typing import Any, TextIO
+
+from r1fleet.console.interface import Renderer
+from r1fleet.console.results import BAD, details, diff_lines, message, spoken, title
+from r1fleet.console.text import amount, clean, duration, one_line
+from r1fleet.events import (
+    EndpointReady,
+    Event,
+    ItemResult,
+    LogLines,
+    Note,
+    PlayStarted,
+    RankState,
+    Recap,
+    Step,
+    TaskResult,
+    TaskStarted,
+)
+
+_INDENT = "    "
+
+
+class PlainRenderer(Renderer):
+    """Writes ``status: host: what``; details of failures below, indented."""
+
+    def __init__(self, stream: TextIO, *, verbosity: int = 0, diff: bool = False) -> None:
+        super().__init__(stream, verbosity=verbosity, diff=diff)
+        self._shares: dict[tuple[str, str], tuple[str, int]] = {}
+
+    def show(self, event: Event) -> None:
+        """Write the event's lines."""
+        self._show(event)
+
+    @singledispatchmethod
+    def _show(self, event: Event) -> None:
+        self.lines(one_line(event))
+
+    @_show.register
+    def _(self, event: Note) -> None:
+        self.lines(": ".join(part for part in (event.level, event.host, one_line(event.text)) if part))
+
+    @_show.register
+    def _(self, event: Step) -> None:
+        if event.state == "running" and not self._has_moved(event):
+            return
+        parts = (one_line(event.detail), amount(event.done, event.total, event.unit))
+        more = ", ".join(part for part in parts if part)
+        took = f" ({duration(event.seconds)})" if event.seconds else ""
+        head = ": ".join(part for part in (event.state, event.host, one_line(event.name)) if part)
+        self.lines(f"{head}{': ' if more else ''}{more}{took}")
+
+    def _has_moved(self, step: Step) -> bool:
+        """Tell whether a running step is new, has another detail or has passed a further tenth of its way."""
+        key = (step.host, step.name)
+        now = (step.detail, step.done * 10 // step.total if step.total else 0)
+        moved = self._shares.get(key) != now
+        self._shares[key] = now
+        return moved
+
+    @_show.register
+    def _(self, event: PlayStarted) -> None:
+        hosts = " ".join(event.hosts) if event.hosts else "no hosts"
+        self.lines(f"play: {one_line(event.name)}: {one_line(hosts)}")
+
+    @_show.register
+    def _(self, event: TaskStarted) -> None:
+        kind = "handler" if event.handler else "task"
+        place = f" ({one_line(event.where)})" if event.where and self.verbosity else ""
+        self.lines(f"{kind}: {title(event.role, event.name)}{place}")
+
+    @_show.register
+    def _(self, event: ItemResult) -> None:
+        self._result(event.status, event.host, f"{one_line(event.task)} [{one_line(event.label)}]", event.result, "")
+
+    @_show.register
+    def _(self, event: TaskResult) -> None:
+        where = event.where if event.status in BAD else ""
+        self._result(event.status, event.host, title(event.role, event.task), event.result, where)
+        if event.status not in BAD:
+            self.lines(*(f"{_INDENT}{line}" for line in spoken(event.action, event.result)))
+
+    def _result(self, status: str, host: str, name: str, result: Mapping[str, Any], where: str) -> None:
+        bad = status in BAD
+        self.lines(f"{status}: {one_line(host)}: {name}{f': {message(result)}' if bad else ''}")
+        if bad:
+            self.lines(*(f"{_INDENT}{line}" for line in details(result, where)))
+        if self.diff:
+            self.lines(*(f"{_INDENT}{line}" for line in diff_lines(result)))
+
+    @_show.register
+    def _(self, event: Recap) -> None:
+        for host, counts in event.hosts.items():
+            fields = ("ok", "changed", "unreachable", "failed", "skipped", "rescued", "ignored")
+            self.lines(f"recap: {host}: {' '.join(f'{name}={getattr(counts, name)}' for name in fields)}")
+        if event.seconds:
+            self.lines(f"recap: {len(event.hosts)} hosts in {duration(event.seconds)}")
+
+    @_show.register
+    def _(self, event: RankState) -> None:
+        detail = f": {one_line(event.detail)}" if event.detail else ""
+        self.lines(f"rank: {event.deployment} {event.rank} on {event.host}: {event.state}{detail}")
+
+    @_show.register
+    def _(self, event: LogLines) -> None:
+        head = f"{event.deployment} {event.rank} {event.host} | "
+        self.lines(*(f"{head}{line}" for text in event.lines for line in clean(text).split("\n")))
+
+    @_show.register
+    def _(self, event: EndpointReady) -> None:
+        took = duration(event.seconds)
+        self.lines(f"ready: {event.deployment}: {one_line(event.model)} answers at {event.url} (after {took})")
+        self.lines(f"sample: {event.deployment}: {one_line(event.sample)}")

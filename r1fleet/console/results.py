@@ -1,0 +1,110 @@
+"""What of a task's result people need to see, and in which order."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from r1fleet.console.text import clean, one_line, tail
+
+BAD = frozenset({"failed", "unreachable", "ignored", "rescued"})
+_TAIL = 10
+# What an action says for its own sake, also when all is well.
+_SPEAKING = frozenset({"debug"})
+
+
+def title(role: str, task: str) -> str:
+    """Name a task as Ansible does: ``role : task``."""
+    return one_line(f"{role} : {task}" if role else task)
+
+
+def message(result: Mapping[str, Any]) -> str:
+    """Return the first thing to read of a failure, on one line."""
+    for key in ("msg", "stderr", "stdout", "reason"):
+        if result.get(key):
+            return one_line(result[key])
+    return f"exit status {result['rc']}" if "rc" in result else "failed without a message"
+
+
+def details(result: Mapping[str, Any], where: str) -> Iterator[str]:
+    """Yield what stands below a failure: exit status, the ends of stderr and stdout, the place, the hint."""
+    if result.get("rc"):
+        yield f"exit status: {result['rc']}"
+    for key in ("stderr", "stdout", "module_stderr", "module_stdout"):
+        text = result.get(key)
+        if text and one_line(text) != message(result):
+            yield from (f"{key}: {line}" for line in tail(text, _TAIL))
+    if where:
+        yield f"at {one_line(where)}"
+    if result.get("hint"):
+        yield f"hint: {one_line(result['hint'])}"
+
+
+def spoken(action: str, result: Mapping[str, Any]) -> list[str]:
+    """Return what a debug task says: its message, or the variable's name and value."""
+    if action.rpartition(".")[2] not in _SPEAKING:
+        return []
+    if "msg" in result:
+        return _value_lines(result["msg"])
+    shown = {
+        key: value for key, value in result.items() if key not in ("changed", "failed") and not key.startswith("_")
+    }
+    return [line for name, value in shown.items() for line in _value_lines(value, f"{name}: ")]
+
+
+def _value_lines(value: object, head: str = "") -> list[str]:
+    text = value if isinstance(value, str) else dump(value, indent=2)
+    return f"{head}{clean(text)}".split("\n")
+
+
+def dump(value: object, *, indent: int | None = None) -> str:
+    """Write ``value`` as JSON, keys sorted, as ansible-playbook shows results."""
+    return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, default=plain, skipkeys=True)
+
+
+def plain(value: object) -> object:
+    """Turn what JSON lacks into what it has."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (set, frozenset, tuple)):
+        return list(value)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else repr(value)
+
+
+def diff_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a result's difference as a unified diff, one line each."""
+    differences = result.get("diff") or ()
+    for difference in [differences] if isinstance(differences, Mapping) else differences:
+        if isinstance(difference, Mapping):
+            yield from _one_diff(difference)
+
+
+def _one_diff(difference: Mapping[str, Any]) -> Iterator[str]:
+    for key, note in (("src_binary", "source"), ("dst_binary", "destination")):
+        if difference.get(key):
+            yield f"diff skipped: {note} is binary"
+    for key, note in (("src_larger", "source"), ("dst_larger", "destination")):
+        if difference.get(key):
+            yield f"diff skipped: {note} is larger than {difference[key]} bytes"
+    if difference.get("prepared"):
+        yield from clean(difference["prepared"]).rstrip("\n").split("\n")
+    if "before" not in difference or "after" not in difference:
+        return
+    before, after = (_diff_text(difference[side]) for side in ("before", "after"))
+    old, new = _diff_head("before", difference), _diff_head("after", difference)
+    for number, line in enumerate(difflib.unified_diff(before, after, old, new, lineterm="\n")):
+        yield clean(line).rstrip("\n")
+        if number > 1 and not line.endswith("\n"):
+            yield "\\ No newline at end of file"
+
+
+def _diff_text(value: object) -> list[str]:
+    text = value if isinstance(value, str) else f"{dump(value, indent=4)}\n"
+    return text.splitlines(keepends=True)
+
+
+def _diff_head(side: str, difference: Mapping[str, Any]) -> str:
+    header = difference.get(f"{side}_header")
+    return f"{side}: {one_line(header)}" if header else side
