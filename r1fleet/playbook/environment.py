@@ -132,6 +132,7 @@ def _to_output(value: Any) -> Any:
 def _equip(table: MutableMapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> None:
     for name, function in functions.items():
         table[name] = function if name in SEES_UNDEFINED else _strict(function)
+        table[f"ansible.builtin.{name}"] = table[name]
 
 
 def _strict(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from jinja2 import nodes
 from jinja2.parser import Parser
 
 from r1fleet.errors import PlaybookError, Where
-from r1fleet.inventory.source import Text
+from r1fleet.inventory.source import Block, Encrypted, Items, Text
 from r1fleet.playbook.environment import Missing, TextEnvironment, ValueEnvironment, text_of
 from r1fleet.playbook.lazy import OMIT, LazyList, LazyMap, has_template, is_template, plain
 from r1fleet.playbook.scope import Scope, where_of
@@ -68,9 +68,9 @@ def render_lazy(value: Any, scope: Scope) -> Any:
             return _run(_compile_text(str(value)), scope, value)
         except UndefinedVariable as error:
             return Missing(hint=error.what)
-    if isinstance(value, dict) and not isinstance(value, LazyMap) and where_of(value):
+    if isinstance(value, Block):
         return LazyMap(value, scope, render_lazy) if has_template(value) else value
-    if isinstance(value, list) and not isinstance(value, LazyList) and where_of(value):
+    if isinstance(value, Items):
         return LazyList(value, scope, render_lazy) if has_template(value) else value
     return value
 
@@ -204,6 +204,8 @@ def _settled(value: Any, source: Any) -> Any:
     """Return a finished value: nothing undefined, lazy or half-made."""
     if isinstance(value, Missing):
         raise UndefinedVariable(value.message, where=where_of(source))
+    if isinstance(value, Encrypted):
+        str(value)  # raises: what it is, and where
     if isinstance(value, (str, int, float, bool, bytes)) or value is None:
         return str(value) if isinstance(value, Text) else value
     if isinstance(value, (dict, list, LazyMap, LazyList)):

@@ -1,0 +1,1 @@
+"""What the controller does itself, or does before a module runs on the host."""
