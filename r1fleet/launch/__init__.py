@@ -1,1 +1,24 @@
 """Start one coordinated gang of ranks: all or none."""
+
+from r1fleet.launch.failure import Failure, GangFailed
+from r1fleet.launch.gather import gather
+from r1fleet.launch.lock import HeldLock, lock_release, lock_status
+from r1fleet.launch.options import LaunchOptions, LaunchResult
+from r1fleet.launch.restart import restart
+from r1fleet.launch.run import launch
+from r1fleet.launch.stop import StopReport, stop
+
+__all__ = [
+    "Failure",
+    "GangFailed",
+    "HeldLock",
+    "LaunchOptions",
+    "LaunchResult",
+    "StopReport",
+    "gather",
+    "launch",
+    "lock_release",
+    "lock_status",
+    "restart",
+    "stop",
+]

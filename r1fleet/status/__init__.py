@@ -1,1 +1,22 @@
 """What runs where, read from the hosts."""
+
+from r1fleet.status.ask import Answer, AskOptions, ask
+from r1fleet.status.contact import Access, Contact
+from r1fleet.status.logs import LogOptions, logs
+from r1fleet.status.report import DeploymentRow, HostRow, RankRow, StatusOptions, StatusReport, status
+
+__all__ = [
+    "Access",
+    "Answer",
+    "AskOptions",
+    "Contact",
+    "DeploymentRow",
+    "HostRow",
+    "LogOptions",
+    "RankRow",
+    "StatusOptions",
+    "StatusReport",
+    "ask",
+    "logs",
+    "status",
+]

@@ -1,0 +1,143 @@
+"""Read processes, cgroups and sockets from /proc; never connects to anything."""
+
+from __future__ import annotations
+
+import os
+
+LISTEN = "0A"
+ESTABLISHED = "01"
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def all_pids() -> list[int]:
+    """List every process of this host."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def command_of(pid: int) -> str:
+    """Tell a process's command line, shortened; empty when it is gone."""
+    words = _read("/proc/%d/cmdline" % pid).replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    return words[:200] or _read("/proc/%d/comm" % pid).decode("utf-8", "replace").strip()
+
+
+def cgroups() -> dict[int, str]:
+    """Map each process to the text of its /proc/PID/cgroup."""
+    found = {}
+    for pid in all_pids():
+        text = _read("/proc/%d/cgroup" % pid).decode("utf-8", "replace")
+        if text:
+            found[pid] = text
+    return found
+
+
+def members(groups: dict[int, str], unit: str) -> list[int]:
+    """Pick the processes that live in the cgroup of a systemd unit (``name.service``), at any depth."""
+    word = "/%s.service" % unit
+    return sorted(pid for pid, text in groups.items() if _within(text, word))
+
+
+def resident(pids: list[int]) -> int:
+    """Sum the resident memory of processes, in bytes; shared pages count once per process."""
+    total = 0
+    for pid in pids:
+        fields = _read("/proc/%d/statm" % pid).split()
+        if len(fields) > 1:
+            total += int(fields[1]) * PAGE
+    return total
+
+
+def oldest(pids: list[int]) -> float:
+    """Tell for how many seconds the oldest of ``pids`` has been running; 0 when there is none."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    up = float((_read("/proc/uptime").split() or [b"0"])[0])
+    ages = [0.0]
+    for pid in pids:
+        fields = _read("/proc/%d/stat" % pid).rsplit(b")", 1)[-1].split()
+        if len(fields) > 19:
+            ages.append(up - int(fields[19]) / ticks)
+    return round(max(ages), 1)
+
+
+def listeners(ports: list[int]) -> dict[int, list[int]]:
+    """Map each of ``ports`` that something listens on to the pids that hold it (empty when not visible)."""
+    inodes: dict[str, int] = {}
+    taken: dict[int, list[int]] = {}
+    for row in _sockets():
+        port = int(row[1].rsplit(":", 1)[1], 16)
+        if row[3] == LISTEN and port in ports:
+            inodes[row[9]] = port
+            taken.setdefault(port, [])
+    for pid, inode in _owners(set(inodes)):
+        holders = taken[inodes[inode]]
+        if pid not in holders:
+            holders.append(pid)
+    return taken
+
+
+def peers(port: int) -> set[str]:
+    """Collect the addresses that hold an established connection to local ``port``."""
+    found = set()
+    for row in _sockets():
+        if row[3] == ESTABLISHED and int(row[1].rsplit(":", 1)[1], 16) == port:
+            found.add(address(row[2].rsplit(":", 1)[0]))
+    return found
+
+
+def address(text: str) -> str:
+    """Turn the kernel's hexadecimal address into the usual one; IPv4 inside IPv6 becomes IPv4.
+
+    >>> address("0100007F")
+    '127.0.0.1'
+    """
+    words = [bytes.fromhex(text[start : start + 8])[::-1] for start in range(0, len(text), 8)]
+    raw = b"".join(words)
+    if len(raw) == 16 and raw[:12] == b"\0" * 10 + b"\xff\xff":
+        raw = raw[12:]
+    if len(raw) == 4:
+        return ".".join(str(byte) for byte in raw)
+    return ":".join("%x" % int.from_bytes(raw[start : start + 2], "big") for start in range(0, 16, 2))
+
+
+def _within(text: str, word: str) -> bool:
+    for line in text.splitlines():
+        path = line.split(":", 2)[-1]
+        if path.endswith(word) or (word + "/") in path:
+            return True
+    return False
+
+
+def _sockets() -> list[list[str]]:
+    rows = []
+    for name in ("tcp", "tcp6"):
+        text = _read("/proc/net/" + name).decode("ascii", "replace")
+        rows += [line.split() for line in text.splitlines()[1:]]
+    return [row for row in rows if len(row) > 9]
+
+
+def _owners(inodes: set[str]) -> list[tuple[int, str]]:
+    if not inodes:
+        return []
+    links = {"socket:[%s]" % inode: inode for inode in inodes}
+    found = []
+    for pid in all_pids():
+        folder = "/proc/%d/fd" % pid
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            continue
+        for name in names:
+            try:
+                link = os.readlink("%s/%s" % (folder, name))
+            except OSError:
+                continue
+            if link in links:
+                found.append((pid, links[link]))
+    return found
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError:
+        return b""

@@ -1,0 +1,111 @@
+"""The launch lock: one per deployment, on its leader, with owner, time and generation."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from r1fleet.errors import LockHeld, Where
+from r1fleet.inventory import Host
+from r1fleet.launch.options import who
+from r1fleet.status.contact import Access, Contact
+from r1fleet.status.record import folder_of
+from r1fleet.status.survey import lost_hosts, survey
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLock:
+    """A lock as a host shows it."""
+
+    deployment: str
+    host: str
+    by: str
+    pid: int
+    time: float
+    purpose: str
+
+
+class Lock:
+    """Hold a deployment's lock while it is changed."""
+
+    def __init__(self, contact: Contact, host: str, deployment: str, purpose: str, by: str | None = None) -> None:
+        self._contact = contact
+        self._host = host
+        self._deployment = deployment
+        self._owner = {"by": by or who(), "pid": os.getpid(), "purpose": purpose, "token": uuid.uuid4().hex}
+        self._held = False
+
+    def acquire(self) -> None:
+        """Take the lock, or raise LockHeld that names its owner."""
+        reply = self._ask("acquire", owner=self._owner)
+        if not reply["acquired"]:
+            raise held_error(self._deployment, self._host, reply["held"])
+        self._held = True
+
+    def release(self) -> None:
+        """Give the lock back if it is still ours; nothing happens when the host is gone."""
+        if self._held and self._host in self._contact.sessions:
+            self._held = False
+            self._contact.ask_all("fleet_lock", {self._host: self._args("release", token=str(self._owner["token"]))})
+
+    def _ask(self, action: str, **more: Any) -> Mapping[str, Any]:
+        return self._contact.ask(self._host, "fleet_lock", self._args(action, **more))
+
+    def _args(self, action: str, **more: Any) -> dict[str, Any]:
+        return {"path": f"{folder_of(self._deployment)}/lock", "action": action, **more}
+
+
+def held_error(deployment: str, host: str, held: Mapping[str, Any]) -> LockHeld:
+    """Say who holds a lock, since when, and how to release it."""
+    lock = _held(deployment, host, held)
+    age = max(0, round(time.time() - lock.time)) if lock.time else None
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(lock.time)) if lock.time else "an unknown time"
+    ago = f" ({age} s ago)" if age is not None else ""
+    return LockHeld(
+        f"{deployment} is locked by {lock.by} (process {lock.pid}, {lock.purpose}) since {since}{ago}",
+        where=Where(host=host),
+        hint=f"wait for it; if that controller is gone: r1fleet lock release {deployment}",
+    )
+
+
+def lock_status(hosts: Iterable[Host], access: Access, deployment: str | None = None) -> tuple[HeldLock, ...]:
+    """List the locks that hosts hold."""
+    with Contact(access, hosts) as contact:
+        return _locks(contact, deployment)
+
+
+def lock_release(hosts: Iterable[Host], access: Access, deployment: str | None = None) -> tuple[HeldLock, ...]:
+    """Release the locks that hosts hold, whoever owns them; returns what was released."""
+    with Contact(access, hosts) as contact:
+        found = _locks(contact, deployment)
+        for lock in found:
+            path = f"{folder_of(lock.deployment)}/lock"
+            contact.ask(lock.host, "fleet_lock", {"path": path, "action": "release"})
+        return found
+
+
+def _locks(contact: Contact, deployment: str | None) -> tuple[HeldLock, ...]:
+    seen = survey(contact, deployment)
+    if seen.lost and not seen.hosts:
+        raise lost_hosts(seen.lost)
+    return tuple(
+        _held(view.name, host, view.lock)
+        for host, answer in seen.hosts.items()
+        for view in answer.deployments
+        if view.lock is not None
+    )
+
+
+def _held(deployment: str, host: str, held: Mapping[str, Any]) -> HeldLock:
+    return HeldLock(
+        deployment=deployment,
+        host=host,
+        by=str(held.get("by", "an unknown owner")),
+        pid=int(held.get("pid", 0)),
+        time=float(held.get("time", 0.0)),
+        purpose=str(held.get("purpose", "launch")),
+    )

@@ -1,0 +1,94 @@
+"""Look, before a launch, at what would break it on this host; every look is one row of a list."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import re
+from typing import Any
+
+from r1fleet.agent.context import Context
+from r1fleet.agent.processes import cgroups, command_of, listeners
+
+ARGUMENTS = {"checks": {"type": "list", "required": True}}
+LOCAL = True
+
+
+def run(ctx: Context) -> dict[str, Any]:
+    """Answer each row ``{kind, ...}`` with ``{kind, ok, detail, value}``."""
+    return {
+        "changed": False,
+        "answers": [dict(LOOKS[row["kind"]](row), kind=row["kind"]) for row in ctx.args["checks"]],
+    }
+
+
+def _model(row: dict[str, Any]) -> dict[str, Any]:
+    path = row["path"]
+    if not os.path.isdir(path):
+        return _answer(False, "%s is not there" % path)
+    if not os.path.isfile(os.path.join(path, "config.json")):
+        return _answer(False, "%s holds no config.json" % path)
+    return _answer(True, path, _first_hash([os.path.join(path, name) for name in row["manifests"]]))
+
+
+def _marker(row: dict[str, Any]) -> dict[str, Any]:
+    return _answer(True, "", _first_hash(row["paths"]))
+
+
+def _executable(row: dict[str, Any]) -> dict[str, Any]:
+    path = row["path"]
+    if os.path.isfile(path) and os.access(path, os.X_OK):
+        return _answer(True, path)
+    return _answer(False, "%s is not there or cannot be run" % path)
+
+
+def _user(row: dict[str, Any]) -> dict[str, Any]:
+    try:
+        pwd.getpwnam(row["name"])
+    except KeyError:
+        return _answer(False, "there is no user %s" % row["name"])
+    return _answer(True, row["name"])
+
+
+def _port(row: dict[str, Any]) -> dict[str, Any]:
+    holders = listeners([row["port"]]).get(row["port"])
+    if holders is None:
+        return _answer(True, "free")
+    who = ", ".join("pid %d (%s)" % (pid, command_of(pid)) for pid in sorted(holders)[:3])
+    return _answer(False, "port %d (%s) is taken by %s" % (row["port"], row["purpose"], who or "an unknown process"))
+
+
+def _leftovers(row: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, list[int]] = {}
+    for pid, text in cgroups().items():
+        for name in set(re.findall(r"/(r1fleet-[^/\n]+)\.service", text)):
+            if re.match(row["pattern"], name):
+                found.setdefault(name, []).append(pid)
+    if not found:
+        return _answer(True, "")
+    return _answer(False, "; ".join("%s (pid %s)" % (name, pids[0]) for name, pids in sorted(found.items())))
+
+
+def _first_hash(paths: list[str]) -> str:
+    for path in paths:
+        try:
+            with open(path, "rb") as stream:
+                return hashlib.sha256(stream.read(64 << 20)).hexdigest()
+        except OSError:
+            continue
+    return ""
+
+
+def _answer(ok: bool, detail: str, value: str = "") -> dict[str, Any]:  # noqa: FBT001 -- private, read by its position
+    return {"ok": ok, "detail": detail, "value": value}
+
+
+LOOKS = {
+    "model": _model,
+    "marker": _marker,
+    "executable": _executable,
+    "user": _user,
+    "port": _port,
+    "leftovers": _leftovers,
+}

@@ -1,0 +1,91 @@
+"""Write the files of a generation, its marker of what is current, and a line of the journal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import time
+from typing import Any
+
+from r1fleet.agent.context import Context
+
+ARGUMENTS = {
+    "folder": {"type": "path", "required": True},
+    "folders": {"type": "list", "default": []},
+    "files": {"type": "list", "default": [], "no_log": True},
+    "current": {"type": "dict"},
+    "journal": {"type": "dict"},
+    "only_generation": {"type": "int"},
+}
+LOCAL = True
+CHECK_MODE = False
+
+
+def run(ctx: Context) -> dict[str, Any]:
+    """Make ``folder`` (0755) and ``folders``, then write ``files``, then ``current``, then ``journal``.
+
+    With ``only_generation`` nothing happens unless that generation is the current one.
+    """
+    folder = ctx.args["folder"]
+    wanted = ctx.args["only_generation"]
+    if wanted is not None and _generation(folder) != wanted:
+        return {"changed": False, "current": _generation(folder)}
+    try:
+        for path in [os.path.dirname(folder), folder, *ctx.args["folders"]]:
+            os.makedirs(path, mode=0o755, exist_ok=True)
+            os.chmod(path, 0o755)
+        for row in ctx.args["files"]:
+            _file(ctx, row)
+        if ctx.args["current"]:
+            _write(os.path.join(folder, "current.json"), json.dumps(_marked(ctx.args["current"])), 0o644)
+        if ctx.args["journal"]:
+            _journal(os.path.join(folder, "journal.jsonl"), ctx.args["journal"])
+    except OSError as error:
+        return ctx.fail("%s: %s" % (error.filename or folder, error.strerror))
+    return {"changed": True, "current": _generation(folder)}
+
+
+def _file(ctx: Context, row: dict[str, Any]) -> None:
+    owner = None
+    if row.get("owner"):
+        try:
+            entry = pwd.getpwnam(row["owner"])
+        except KeyError:
+            ctx.fail("there is no user %s on this host" % row["owner"])
+        owner = (entry.pw_uid, entry.pw_gid)
+    os.makedirs(os.path.dirname(row["path"]), mode=0o755, exist_ok=True)
+    _write(row["path"], row["content"], row["mode"], owner)
+
+
+def _write(path: str, text: str, mode: int, owner: tuple[int, int] | None = None) -> None:
+    neighbour = "%s.%d.new" % (path, os.getpid())
+    if os.path.lexists(neighbour):
+        os.unlink(neighbour)
+    descriptor = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+        if owner is not None:
+            os.fchown(stream.fileno(), owner[0], owner[1])
+        os.fchmod(stream.fileno(), mode)
+    os.rename(neighbour, path)
+
+
+def _marked(current: dict[str, Any]) -> dict[str, Any]:
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+        return dict(current, schema=1, time=time.time(), boot_id=stream.read().strip())
+
+
+def _journal(path: str, entry: dict[str, Any]) -> None:
+    with open(path, "a", encoding="utf-8") as stream:
+        stream.write(json.dumps(dict(entry, schema=1, time=time.time())) + "\n")
+
+
+def _generation(folder: str) -> Any:
+    try:
+        with open(os.path.join(folder, "current.json"), encoding="utf-8") as stream:
+            return json.load(stream).get("generation")
+    except (OSError, ValueError):
+        return None

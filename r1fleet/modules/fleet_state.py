@@ -1,0 +1,193 @@
+"""Tell everything about the deployments on this host in one look; changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from typing import Any
+
+from r1fleet.agent.context import Context, ModuleFailed
+from r1fleet.agent.processes import cgroups, members, oldest, resident
+
+ARGUMENTS = {
+    "root": {"type": "path", "default": "/var/lib/r1fleet"},
+    "deployment": {"type": "str"},
+    "offsets": {"type": "dict", "default": {}},
+    "lines": {"type": "int", "default": 0},
+    "strays": {"type": "bool", "default": False},
+}
+LOCAL = True
+
+CHUNK = 64 * 1024
+SCAN = 4 << 20
+ERROR = re.compile(
+    r"(\b\w*(Error|Exception)\b.{0,3}(:|$))|\b(ERROR|CRITICAL|FATAL|EADDRINUSE)\b|\berror:|No space left on device"
+    r"|^Killed|not found$|Permission denied"
+)
+NO_ERROR = re.compile(r"Traceback \(most recent call last\)|^\s*raise |ignore|0 errors", re.IGNORECASE)
+
+
+def run(ctx: Context) -> dict[str, Any]:
+    """Read plans, locks, ranks, verdicts and logs of one deployment or all."""
+    root = ctx.args["root"]
+    groups = cgroups()
+    names = [ctx.args["deployment"]] if ctx.args["deployment"] else _folders(root)
+    found = [_deployment(ctx, os.path.join(root, name), name, groups) for name in names]
+    known = {rank["name"] for one in found for rank in one["ranks"]}
+    return {
+        "changed": False,
+        "now": time.time(),
+        "boot_id": _text("/proc/sys/kernel/random/boot_id"),
+        "python": sys.executable,
+        "deployments": [one for one in found if one["current"] or one["lock"] or one["problem"]],
+        "strays": _strays(ctx, groups, known) if ctx.args["strays"] else [],
+    }
+
+
+def _folders(root: str) -> list[str]:
+    try:
+        names = sorted(os.listdir(root))
+    except OSError:
+        return []
+    marks = ("current.json", "lock")
+    return [name for name in names if any(os.path.exists(os.path.join(root, name, mark)) for mark in marks)]
+
+
+def _deployment(ctx: Context, folder: str, name: str, groups: dict[int, str]) -> dict[str, Any]:
+    view: dict[str, Any] = {"name": name, "problem": "", "plan": None, "ranks": [], "gangs": []}
+    view["current"], problem = _json(os.path.join(folder, "current.json"))
+    view["lock"], _ = _json(os.path.join(folder, "lock", "owner.json"))
+    view["generations"] = _generations(folder)
+    if view["current"]:
+        home = os.path.join(folder, "generations", str(view["current"].get("generation")))
+        view["plan"], problem = _json(os.path.join(home, "plan.json"))
+        if view["plan"] is None:
+            problem = problem or "%s is missing" % os.path.join(home, "plan.json")
+        else:
+            here = view["current"].get("host")
+            mine = [rank for rank in view["plan"]["ranks"] if rank["host"] == here]
+            view["ranks"] = [_rank(ctx, rank, groups) for rank in mine]
+            view["gangs"] = [_gang(gang, groups) for gang in view["plan"]["gangs"] if gang["leader"] == here]
+    view["problem"] = problem
+    return view
+
+
+def _rank(ctx: Context, rank: dict[str, Any], groups: dict[int, str]) -> dict[str, Any]:
+    pids = members(groups, rank["name"])
+    return {
+        "rank": rank["rank"],
+        "replica": rank["replica"],
+        "name": rank["name"],
+        "inspect": _inspect(ctx, rank["inspect"]),
+        "exit": _exit(rank["exit_record"]),
+        "processes": len(pids),
+        "resident": resident(pids),
+        "seconds": oldest(pids),
+        "log": _log(rank["log"], ctx.args["offsets"].get(rank["log"]), ctx.args["lines"]),
+    }
+
+
+def _inspect(ctx: Context, argv: list[str]) -> str:
+    try:
+        return ctx.run(argv).text
+    except ModuleFailed:
+        return ""
+
+
+def _gang(gang: dict[str, Any], groups: dict[int, str]) -> dict[str, Any]:
+    files = {name: _json(os.path.join(gang["out"], name + ".json"))[0] for name in ("ready", "failed", "progress")}
+    return dict(files, replica=gang["replica"], judging=bool(members(groups, gang["judge"]["name"])))
+
+
+def _exit(path: str) -> dict[str, Any] | None:
+    try:
+        age = max(0.0, time.time() - os.stat(path).st_mtime)
+    except OSError:
+        return None
+    return {"text": _text(path)[:400], "age": age}
+
+
+def _log(path: str, offset: int | None, lines: int) -> dict[str, Any]:
+    try:
+        stream = open(path, "rb")
+    except OSError:
+        return {"size": 0, "offset": 0, "text": "", "tail": [], "first_error": ""}
+    with stream:
+        size = os.fstat(stream.fileno()).st_size
+        text, end = _since(stream, offset, size) if offset is not None else ("", size)
+        tail = _tail(stream, size, lines) if lines else []
+        first = _first_error(stream) if lines else ""
+    return {"size": size, "offset": end, "text": text, "tail": tail, "first_error": first}
+
+
+def _since(stream: Any, offset: int, size: int) -> tuple[str, int]:
+    start = 0 if offset > size else offset
+    stream.seek(start)
+    raw = stream.read(CHUNK)
+    cut = raw.rfind(b"\n") + 1
+    if not cut and len(raw) == CHUNK:
+        cut = len(raw)
+    return raw[:cut].decode("utf-8", "replace"), start + cut
+
+
+def _tail(stream: Any, size: int, lines: int) -> list[str]:
+    start = max(0, size - min(1 << 20, 400 * (lines + 1)))
+    stream.seek(start)
+    rows = stream.read(size - start).decode("utf-8", "replace").splitlines()
+    if start and len(rows) > 1:
+        rows = rows[1:]
+    return [row[:2000] for row in rows[-lines:]]
+
+
+def _first_error(stream: Any) -> str:
+    stream.seek(0)
+    for line in stream.read(SCAN).decode("utf-8", "replace").splitlines():
+        if ERROR.search(line) and not NO_ERROR.search(line):
+            return str(line.strip()[:400])
+    return ""
+
+
+def _strays(ctx: Context, groups: dict[int, str], known: set[str]) -> list[dict[str, Any]]:
+    found: dict[str, int] = {}
+    for text in groups.values():
+        for word in re.findall(r"/(r1fleet-[^/\n]+)\.service", text):
+            found[word] = found.get(word, 0) + 1
+    rows = [{"name": name, "processes": count} for name, count in sorted(found.items())]
+    return [row for row in rows if row["name"] not in known] + _containers(ctx, known)
+
+
+def _containers(ctx: Context, known: set[str]) -> list[dict[str, Any]]:
+    if not os.path.exists("/var/run/docker.sock"):
+        return []
+    done = ctx.run(["docker", "ps", "--filter", "name=^r1fleet-", "--format", "{{.Names}}"])
+    names = done.text.split() if done.rc == 0 else []
+    return [{"name": name, "processes": 0} for name in names if name not in known]
+
+
+def _generations(folder: str) -> int:
+    try:
+        names = os.listdir(os.path.join(folder, "generations"))
+    except OSError:
+        return 0
+    return max([int(name) for name in names if name.isdigit()] or [0])
+
+
+def _json(path: str) -> tuple[Any, str]:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream), ""
+    except FileNotFoundError:
+        return None, ""
+    except (OSError, ValueError) as error:
+        return None, "%s: %s" % (path, error)
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read(4096).strip()
+    except OSError:
+        return ""

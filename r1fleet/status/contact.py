@@ -1,0 +1,96 @@
+"""Talk to many hosts at once: a host that cannot be reached is an answer like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from r1fleet.errors import FleetError, HostFailed, Where
+from r1fleet.inventory import Host
+from r1fleet.transport import Become, Call, Reply, Session, Transport
+
+Answer = Reply | FleetError
+BecomeOf = Callable[[Host], Become | None]
+AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How hosts are reached, and as whom things are done there."""
+
+    transport: Transport
+    become_of: BecomeOf
+
+
+class Contact:
+    """Open sessions to a set of hosts; ``lost`` holds those that could not be reached, or were lost since."""
+
+    def __init__(self, access: Access, hosts: Iterable[Host]) -> None:
+        self.hosts = {host.name: host for host in hosts}
+        self.sessions: dict[str, Session] = {}
+        self.lost: dict[str, FleetError] = {}
+        self._access = access
+
+    def __enter__(self) -> Contact:
+        """Open every host that is not open yet."""
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every session."""
+        for session in self.sessions.values():
+            session.close()
+
+    def open(self) -> None:
+        """Open all hosts in parallel."""
+        wanted = [host for name, host in self.hosts.items() if name not in self.sessions]
+        if not wanted:
+            return
+        with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(wanted))) as pool:
+            for host, outcome in zip(wanted, pool.map(self._open, wanted), strict=True):
+                if isinstance(outcome, FleetError):
+                    self.lost[host.name] = outcome
+                else:
+                    self.sessions[host.name] = outcome
+                    self.lost.pop(host.name, None)
+
+    def submit(self, host: str, module: str, args: Mapping[str, Any]) -> Future[Reply]:
+        """Queue one module run on an open host."""
+        call = Call(module=module, args=args, become=self._access.become_of(self.hosts[host]))
+        return self.sessions[host].submit(call)
+
+    def ask(self, host: str, module: str, args: Mapping[str, Any]) -> Reply:
+        """Run one module on one host; raises what went wrong."""
+        answer = self.ask_all(module, {host: args})[host]
+        if isinstance(answer, FleetError):
+            raise answer
+        return answer
+
+    def ask_all(self, module: str, args: Mapping[str, Mapping[str, Any]]) -> dict[str, Answer]:
+        """Run a module on several hosts in parallel, each with its own arguments."""
+        queued = {host: self.submit(host, module, given) for host, given in args.items() if host in self.sessions}
+        answers: dict[str, Answer] = {host: self.lost[host] for host in args if host not in queued}
+        answers.update({host: self.settle(host, future) for host, future in queued.items()})
+        return {host: answers[host] for host in args}
+
+    def settle(self, host: str, future: Future[Reply]) -> Answer:
+        """Wait for a queued run; a module that failed is a HostFailed."""
+        try:
+            reply = future.result()
+        except FleetError as error:
+            return error
+        if reply.get("failed"):
+            texts = [str(reply.get(name) or "").strip() for name in ("msg", "stderr")]
+            return HostFailed(": ".join(filter(None, texts)) or "failed without a message", where=Where(host=host))
+        return reply
+
+    def _open(self, host: Host) -> Session | FleetError:
+        try:
+            return self._access.transport.open(host)
+        except FleetError as error:
+            return error

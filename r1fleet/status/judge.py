@@ -1,0 +1,85 @@
+"""Tell the state of ranks and of whole deployments from what their hosts say; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from r1fleet.status.record import Current, DeploymentRecord, RankRecord
+from r1fleet.status.view import DeploymentView, GangView, RankView
+
+STARTING, READY, DEGRADED, FAILED, STOPPED, UNKNOWN = "starting", "ready", "degraded", "failed", "stopped", "unknown"
+
+
+def rank_state(rank: RankRecord, view: DeploymentView | None, *, ready: bool) -> tuple[str, str]:
+    """Tell one rank's state and a detail; ``ready`` says that its gang has answered."""
+    if view is None or view.current is None:
+        return UNKNOWN, "its host does not answer" if view is None else "its host knows nothing of it"
+    seen = find_rank(view, rank)
+    if seen is None:
+        return UNKNOWN, view.problem or "its host holds another generation"
+    if seen.alive:
+        return (READY, "") if ready else ("running", "")
+    if view.current.state == STOPPED:
+        orphans = f"{seen.processes} processes are left" if seen.processes else ""
+        return STOPPED, orphans
+    return FAILED, ended(seen, rebooted=view.rebooted)
+
+
+def ended(rank: RankView, *, rebooted: bool = False) -> str:
+    """Say how a rank's process came to its end."""
+    if rebooted and rank.exit_age is None:
+        return "is not running: its host has rebooted"
+    result = rank.exit_text.split(" ")[0] if rank.exit_text and not rank.exit_text.startswith("{") else ""
+    if rank.process.status is not None:
+        return f"ended with status {rank.process.status}" + (f" ({result})" if result else "")
+    return "has ended" if rank.exit_text else "is not running"
+
+
+def find_rank(view: DeploymentView, rank: RankRecord) -> RankView | None:
+    """Find a rank in its host's answer."""
+    return next((seen for seen in view.ranks if seen.name == rank.name), None)
+
+
+def gangs_of(views: Iterable[DeploymentView]) -> dict[int, GangView]:
+    """Collect what the leaders' judges say, by replica."""
+    return {gang.replica: gang for view in views for gang in view.gangs}
+
+
+def deployment_state(record: DeploymentRecord, views: Mapping[str, DeploymentView]) -> tuple[str, str]:
+    """Tell a deployment's state and why; ``views`` are the hosts that answered."""
+    marker = newest(view.current for view in views.values())
+    gangs = gangs_of(views.values())
+    if marker is not None and marker.state in (STOPPED, FAILED):
+        return marker.state, marker.detail
+    failed = [f"replica {replica}: {gang.failed['what']}" for replica, gang in gangs.items() if gang.failed]
+    ready = all(gang.replica in gangs and gangs[gang.replica].ready for gang in record.gangs)
+    missing = _missing(record, views)
+    if failed:
+        return FAILED, "; ".join(failed)
+    if ready:
+        return (DEGRADED, missing) if missing else (READY, "")
+    if missing:
+        silent = all(rank.host not in views for rank in record.ranks if _gone(rank, views))
+        return (UNKNOWN if silent else FAILED), missing
+    phases = ", ".join(sorted({gang.phase for gang in gangs.values() if gang.phase}))
+    return STARTING, phases
+
+
+def newest(markers: Iterable[Current | None]) -> Current | None:
+    """Pick the marker of the newest generation, and of those the one written last."""
+    known = [marker for marker in markers if marker is not None]
+    return max(known, key=lambda marker: (marker.generation, marker.time), default=None)
+
+
+def _missing(record: DeploymentRecord, views: Mapping[str, DeploymentView]) -> str:
+    rows = []
+    for rank in record.ranks:
+        if _gone(rank, views):
+            _, detail = rank_state(rank, views.get(rank.host), ready=False)
+            rows.append(f"rank {rank.rank} on {rank.host}: {detail}")
+    return "; ".join(rows)
+
+
+def _gone(rank: RankRecord, views: Mapping[str, DeploymentView]) -> bool:
+    seen = find_rank(views[rank.host], rank) if rank.host in views else None
+    return seen is None or not seen.alive

@@ -1,0 +1,139 @@
+"""What one host tells of its deployments, typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from r1fleet.errors import FleetError, HostFailed, Where
+from r1fleet.runtimes import RUNTIMES, ProcessState, Runtime
+from r1fleet.status.record import Current, DeploymentRecord, read_current, read_record
+from r1fleet.transport import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class RankView:
+    """One rank as its host sees it now; ``exit_age`` is None while no exit record exists."""
+
+    rank: int
+    replica: int
+    name: str
+    process: ProcessState
+    exit_text: str
+    exit_age: float | None
+    processes: int
+    resident: int
+    seconds: float
+    log: Mapping[str, Any]
+
+    @property
+    def alive(self) -> bool:
+        """Whether the runtime says that it runs."""
+        return self.process.state == "running"
+
+
+@dataclass(frozen=True, slots=True)
+class GangView:
+    """What the leader's judge has written so far."""
+
+    replica: int
+    ready: Mapping[str, Any] | None
+    failed: Mapping[str, Any] | None
+    phase: str
+    judging: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentView:
+    """One deployment on one host; ``problem`` tells why the rest is missing."""
+
+    host: str
+    name: str
+    problem: str
+    current: Current | None
+    record: DeploymentRecord | None
+    lock: Mapping[str, Any] | None
+    generations: int
+    ranks: tuple[RankView, ...]
+    gangs: tuple[GangView, ...]
+    rebooted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """One host's answer."""
+
+    host: str
+    python: str
+    now: float
+    deployments: tuple[DeploymentView, ...]
+    strays: tuple[str, ...]
+
+    def deployment(self, name: str) -> DeploymentView | None:
+        """Pick one deployment."""
+        return next((view for view in self.deployments if view.name == name), None)
+
+
+def read_host(host: str, reply: Reply) -> HostView:
+    """Read the reply of ``fleet_state``."""
+    rows = tuple(_deployment(host, row, reply["boot_id"]) for row in reply["deployments"])
+    strays = tuple(f"{row['name']} ({row['processes']} processes)" for row in reply["strays"])
+    return HostView(host, reply["python"], reply["now"], rows, strays)
+
+
+def _deployment(host: str, row: Mapping[str, Any], boot_id: str) -> DeploymentView:
+    current, record, problem = None, None, row["problem"]
+    ranks: tuple[RankView, ...] = ()
+    try:
+        current = read_current(row["current"], host) if row["current"] else None
+        record = read_record(row["plan"], host) if row["plan"] else None
+        if record is not None:
+            runtime = _runtime(record.runtime, host)
+            ranks = tuple(_rank(runtime, rank) for rank in row["ranks"])
+    except FleetError as error:
+        problem = error.what
+    return DeploymentView(
+        host=host,
+        name=row["name"],
+        problem=problem,
+        current=current,
+        record=record,
+        lock=row["lock"],
+        generations=row["generations"],
+        ranks=ranks,
+        gangs=tuple(_gang(gang) for gang in row["gangs"]),
+        rebooted=bool(current and current.boot_id and current.boot_id != boot_id),
+    )
+
+
+def _runtime(name: str, host: str) -> Runtime:
+    if name not in RUNTIMES:
+        raise HostFailed(f"plan.json names the unknown runtime {name}", where=Where(host=host))
+    return RUNTIMES[name]
+
+
+def _rank(runtime: Runtime, row: Mapping[str, Any]) -> RankView:
+    ended = row["exit"] or {}
+    return RankView(
+        rank=row["rank"],
+        replica=row["replica"],
+        name=row["name"],
+        process=runtime.parse(row["inspect"]),
+        exit_text=ended.get("text", ""),
+        exit_age=ended.get("age"),
+        processes=row["processes"],
+        resident=row["resident"],
+        seconds=row["seconds"],
+        log=row["log"],
+    )
+
+
+def _gang(row: Mapping[str, Any]) -> GangView:
+    return GangView(
+        replica=row["replica"],
+        ready=row["ready"],
+        failed=row["failed"],
+        phase=(row["progress"] or {}).get("phase", ""),
+        judging=row["judging"],
+    )
