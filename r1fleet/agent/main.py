@@ -39,6 +39,7 @@ class Agent:
         self._calls: "queue.Queue[Frame]" = queue.Queue()
         self._cache: Dict[str, Any] = {}
         self._children: Dict[Tuple[str, str], Child] = {}
+        self._refused: Dict[Tuple[str, str, str], IdentityRefused] = {}
         self._settings = b"{}"
         self._current = 0
         self._delegate: Optional[Child] = None
@@ -133,15 +134,29 @@ class Agent:
         )
 
     def _forward(self, frame: Frame, become: Dict[str, Any]) -> None:
-        key = (become["user"], become.get("flags") or "")
-        child = self._children.get(key)
-        if child is None or not child.alive:
-            child = self._children[key] = Child(self._start, become, self.relay)
-            child.write(frames.encode(frames.SETTINGS, 0, self._settings))
+        child = self._child(become)
         self._delegate = child
         call = dict(frame.json(), become=None)
         if not child.run(Frame(frames.CALL, frame.ident, frames.dump(call))):
             self._answer(frame.ident, _failed("the agent of %s ended in the middle of the call" % become["user"]))
+
+    def _child(self, become: Dict[str, Any]) -> Child:
+        key = (become["user"], become.get("flags") or "")
+        child = self._children.get(key)
+        if child is not None and child.alive:
+            return child
+        attempt = key + (become.get("password") or "",)
+        # Twice the same wrong password is one step nearer to a locked account.
+        if attempt in self._refused:
+            raise self._refused[attempt]
+        try:
+            child = self._children[key] = Child(self._start, become, self.relay)
+        except IdentityRefused as refused:
+            if refused.reason == "password-wrong":
+                self._refused[attempt] = refused
+            raise
+        child.write(frames.encode(frames.SETTINGS, 0, self._settings))
+        return child
 
     def _answer(self, ident: int, reply: calls.Reply) -> None:
         # From here on the call is over: an interrupt that comes late must not hit what follows.
