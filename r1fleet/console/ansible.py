@@ -100,7 +100,8 @@ class AnsibleRenderer(Renderer):
 
     def _repeat_banner(self, task: str, result: TaskResult | None = None) -> None:
         """Name the task again where results of several tasks come interleaved."""
-        if self._task is not None and (self._task.name or self._task.action) in (task, task or self._task.action):
+        begun = self._task
+        if begun is not None and task in (begun.name, begun.action) and (result is None or result.role == begun.role):
             return
         role, action, where = (result.role, result.action, result.where) if result else ("", "", "")
         self._begin(TaskStarted(task, action, role, where))

@@ -23,7 +23,7 @@ def refuse_other_kinds(path: str) -> None:
     file = Path(path)
     if file.is_dir():
         raise InventoryError(
-            "a folder is no inventory: one file is one cluster", where=Where(path), hint=_choices(_yaml_files(file))
+            "a folder is no inventory: one file is one cluster", where=Where(path), hint=_choices(yaml_files(file))
         )
     if not file.exists():
         raise InventoryError(f"no such inventory: {path}", hint=_nearby(file))
@@ -52,7 +52,8 @@ def _begins_with_interpreter(file: Path) -> bool:
         return False  # reading it tells why
 
 
-def _yaml_files(folder: Path) -> list[Path]:
+def yaml_files(folder: Path) -> list[Path]:
+    """Return the YAML files of ``folder``, sorted; none where it cannot be read."""
     try:
         return sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml") and path.is_file())
     except OSError:
@@ -62,7 +63,7 @@ def _yaml_files(folder: Path) -> list[Path]:
 def _nearby(missing: Path) -> str:
     """Name the inventories that may have been meant: beside it, in ``inventories/``, in the working directory."""
     folders = dict.fromkeys((missing.parent, Path("inventories"), Path()))
-    found = [path for folder in folders for path in _yaml_files(folder)]
+    found = [path for folder in folders for path in yaml_files(folder)]
     near = difflib.get_close_matches(missing.name, [path.name for path in found], n=3)
     return _choices([path for path in found if path.name in near] or found)
 
