@@ -21,7 +21,8 @@ from r1fleet.errors import ExitCode, FleetError
 
 HELP = """From bare SSH hosts to an answering LLM endpoint.
 
-Provision hosts with Ansible-style playbooks, plan and launch one coordinated gang of ranks, and see every rank at a glance.
+Provision hosts with Ansible-style playbooks, plan and launch one coordinated gang of ranks,
+and see every rank at a glance.
 """
 EPILOG = (
     "Exit codes: 0 ok, 2 a host failed, 4 a host unreachable, 5 usage or spec, 6 preflight FAIL, 7 lock held, "
@@ -90,7 +91,12 @@ class Interrupted(FleetError):
 
 
 root = typer.Typer(
-    cls=CommandTable, help=HELP, epilog=EPILOG, rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False
+    cls=CommandTable,
+    help=HELP,
+    epilog=EPILOG,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
 )
 
 
@@ -102,7 +108,7 @@ def _version(value: bool) -> None:  # noqa: FBT001  (typer calls it so)
 
 @root.callback()
 def _root(
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
@@ -118,7 +124,7 @@ def run(argv: list[str]) -> int:
         sys.stderr.write(f"{render_error(error)}\n")
         return int(error.exit_code)
     except TyperException as error:
-        sys.stderr.write(f"{error.format_message()}\n  hint: r1fleet --help, or r1fleet COMMAND --help\n")
+        sys.stderr.write(f"error: {error.format_message()}\n  hint: r1fleet --help, or r1fleet COMMAND --help\n")
         return int(ExitCode.USAGE)
     except (typer.Abort, KeyboardInterrupt):
         sys.stderr.write("interrupted\n")

@@ -19,10 +19,13 @@ Inventories = Annotated[
 ]
 Deployment = Annotated[
     str | None,
-    typer.Argument(metavar="[DEPLOYMENT]", help="Its name; may be left out where only one could be meant.", show_default=False),
+    typer.Argument(
+        metavar="[DEPLOYMENT]", help="Its name; may be left out where only one could be meant.", show_default=False
+    ),
 ]
 DeploymentOption = Annotated[
-    str | None, typer.Option("-d", "--deployment", help="The deployment, where several could be meant.", show_default=False)
+    str | None,
+    typer.Option("-d", "--deployment", help="The deployment, where several could be meant.", show_default=False),
 ]
 Limit = Annotated[
     str | None, typer.Option("-l", "--limit", help="Only these hosts: a pattern, or @file.", show_default=False)

@@ -1,0 +1,120 @@
+"""From the command line to clusters: inventories with rendered variables, and the way to their hosts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from r1fleet.cli.connect import connector
+from r1fleet.cli.extra_vars import parse_extra_vars
+from r1fleet.errors import UsageError
+from r1fleet.inventory import Host, Inventory, load
+from r1fleet.inventory.known import choose
+from r1fleet.launch.build import deployment_names
+from r1fleet.playbook import resolve
+from r1fleet.status import Access
+from r1fleet.transport import Become
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How to get onto the hosts, as the command line says it."""
+
+    user: str | None = None
+    ask_become: bool = False
+    ask_password: bool = False
+    accept_new: bool = False
+    extra_vars: Sequence[str] | None = None
+
+
+class Fleet:
+    """One cluster: its inventory, and every host's variables as plain values."""
+
+    def __init__(self, inventory: Inventory, extra_vars: Mapping[str, Any]) -> None:
+        self.inventory = inventory
+        self._extra_vars = extra_vars
+        self._rendered: dict[str, Mapping[str, Any]] = {}
+
+    def variables_of(self, host: Host) -> Mapping[str, Any]:
+        """Render a host's variables, once."""
+        if host.name not in self._rendered:
+            self._rendered[host.name] = resolve(self.inventory, host, self._extra_vars)
+        return self._rendered[host.name]
+
+    @cached_property
+    def hosts(self) -> dict[str, Host]:
+        """The hosts with plain variables, in inventory order."""
+        return {name: replace(host, variables=self.variables_of(host)) for name, host in self.inventory.hosts.items()}
+
+    @cached_property
+    def deployments(self) -> tuple[str, ...]:
+        """The names of the deployments that the inventory declares."""
+        return deployment_names(self.inventory, self.variables_of)
+
+
+def fleets(inventories: Sequence[Path] | None, reach: Reach) -> tuple[Fleet, ...]:
+    """Load the inventories given, else those provisioned or launched from this controller."""
+    extra = parse_extra_vars(reach.extra_vars)
+    if reach.user:
+        extra["ansible_user"] = reach.user
+    return tuple(Fleet(load(path), extra) for path in inventories or choose(None, {}))
+
+
+def one_fleet(inventories: Sequence[Path] | None, reach: Reach) -> Fleet:
+    """Load the one inventory that is meant."""
+    found = fleets(inventories, reach)
+    return found[0] if len(found) == 1 else found[_pick("cluster", [fleet.inventory.name for fleet in found], "-i")]
+
+
+def one_deployment(found: Sequence[Fleet], name: str | None) -> tuple[Fleet, str]:
+    """Find the deployment that is meant; asks on a terminal where several could be."""
+    every = [(fleet, each) for fleet in found for each in fleet.deployments]
+    meant = [pair for pair in every if name in (None, pair[1])]
+    if not meant:
+        clusters = ", ".join(fleet.inventory.name for fleet in found) or "any known inventory"
+        known = ", ".join(each for _, each in every)
+        what = f"no deployment {name} in {clusters}" if name else f"no deployment in {clusters}"
+        hint = f"known: {known}" if known else "add `deployments:` to the inventory's variables (docs/deployments.md)"
+        raise UsageError(what, hint=hint)
+    if len(meant) == 1:
+        return meant[0]
+    return meant[_pick("deployment", [f"{fleet.inventory.name}/{each}" for fleet, each in meant], "its name and -i")]
+
+
+def access(reach: Reach) -> Access:
+    """Make the way to the hosts; asks for passwords where told to."""
+    become_password = _secret("sudo password: ") if reach.ask_become else None
+    password = _secret("SSH password: ") if reach.ask_password else None
+    transport = connector(accept_new=reach.accept_new, password=password)
+
+    def become_of(host: Host) -> Become | None:
+        if host.variables.get("ansible_user") == "root" or (host.is_local and os.geteuid() == 0):
+            return None
+        given = become_password or host.variables.get("ansible_become_password")
+        return Become(password=str(given) if given else None)
+
+    return Access(transport, become_of)
+
+
+def _pick(kind: str, names: Iterable[str], how: str) -> int:
+    listed = list(names)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"several {kind}s could be meant: {', '.join(listed)}", hint=f"say which: {how}")
+    for number, name in enumerate(listed, 1):
+        typer.echo(f"  {number}  {name}", err=True)
+    answer: int = typer.prompt(f"which {kind}", type=int, err=True)
+    if not 1 <= answer <= len(listed):
+        raise UsageError(f"there is no {kind} number {answer}")
+    return answer - 1
+
+
+def _secret(text: str) -> str:
+    answer: str = typer.prompt(text.removesuffix(": "), hide_input=True, err=True)
+    return answer

@@ -1,0 +1,129 @@
+"""``r1fleet launch`` and ``restart``: one coordinated gang, all ranks or none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from r1fleet import launch as use_case
+from r1fleet.cli import options
+from r1fleet.cli.fleet import Fleet, Reach, access, fleets, one_deployment
+from r1fleet.cli.plan import offline_plan
+from r1fleet.cli.secrets import api_key
+from r1fleet.console import renderer
+from r1fleet.console.views import plan_lines
+from r1fleet.errors import SpecError
+from r1fleet.events import Note
+from r1fleet.facts import keep, recall
+from r1fleet.inventory.known import remember
+from r1fleet.launch import LaunchOptions, LaunchResult, gather
+from r1fleet.launch.plan import Plan
+from r1fleet.status import Access
+
+app = typer.Typer(rich_markup_mode=None)
+restart_app = typer.Typer(rich_markup_mode=None)
+
+Replace = Annotated[bool, typer.Option("--replace", help="Where another plan runs, stop it first.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Return once all ranks run; the leader judges readiness.")]
+
+
+@app.command()
+def launch(
+    deployment: options.Deployment = None,
+    inventories: options.Inventories = None,
+    extra_vars: options.ExtraVars = None,
+    replace: Replace = False,
+    detach: Detach = False,
+    ask_become: options.AskBecome = False,
+    ask_password: options.AskPassword = False,
+    user: options.User = None,
+    accept_new: options.AcceptNew = False,
+    yes: options.Yes = False,
+    output: options.Output = "auto",
+    as_json: options.Json = False,
+) -> int:
+    """Show the plan, start every rank or none, and wait until a real completion has answered."""
+    reach = Reach(user, ask_become, ask_password, accept_new, extra_vars)
+    kind = "json" if as_json else output
+    if replace and not yes:
+        typer.confirm("--replace stops what runs now. Go on?", abort=True, err=True)
+    return _start(
+        deployment, fleets(inventories, reach), access(reach), kind, replace=replace, detach=detach, again=False
+    )
+
+
+@restart_app.command()
+def restart(
+    deployment: options.Deployment = None,
+    inventories: options.Inventories = None,
+    extra_vars: options.ExtraVars = None,
+    ask_become: options.AskBecome = False,
+    ask_password: options.AskPassword = False,
+    user: options.User = None,
+    accept_new: options.AcceptNew = False,
+    yes: options.Yes = False,
+    output: options.Output = "auto",
+    as_json: options.Json = False,
+) -> int:
+    """Stop a deployment on all its hosts, then launch its plan again."""
+    reach = Reach(user, ask_become, ask_password, accept_new, extra_vars)
+    if not yes:
+        typer.confirm("This stops what runs now. Go on?", abort=True, err=True)
+    kind = "json" if as_json else output
+    return _start(deployment, fleets(inventories, reach), access(reach), kind, replace=True, detach=False, again=True)
+
+
+def _start(
+    deployment: str | None,
+    found: tuple[Fleet, ...],
+    way: Access,
+    kind: str,
+    *,
+    replace: bool,
+    detach: bool,
+    again: bool,
+) -> int:
+    fleet, name = one_deployment(found, deployment)
+    try:
+        with renderer(kind) as console:
+            plan = _complete(fleet, name, way)
+            if kind != "json":
+                console.lines(*plan_lines(plan, commands=False), "")
+            remember(fleet.inventory, "launched")
+            key = api_key(name, plan.deployment)
+            chosen = LaunchOptions(fleet.hosts, api_key=key, replace=replace, detach=detach)
+            result = (use_case.restart if again else use_case.launch)(plan, way, console, chosen)
+            for note in _closing(result) if kind != "json" else ():
+                console(Note(note))
+    finally:
+        way.transport.close()
+    if kind == "json":
+        typer.echo(json.dumps({"event": "launch_result", **asdict(result)}))
+    return int(result.exit_code)
+
+
+def _complete(fleet: Fleet, name: str, way: Access) -> Plan:
+    """Plan from what is known; ask the hosts only where something is missing."""
+    plan = offline_plan(fleet, name, recall(fleet.inventory.name))
+    if plan.complete:
+        return plan
+    members = dict.fromkeys(rank.node.host for rank in plan.ranks)
+    facts = gather([fleet.hosts[host] for host in members], way)
+    keep(fleet.inventory.name, facts)
+    plan = offline_plan(fleet, name, facts)
+    if not plan.complete:
+        raise SpecError(
+            f"{name}: the hosts do not tell which address or interface their ranks talk on",
+            hint="set r1fleet_address and r1fleet_interface for each host of the inventory",
+        )
+    return plan
+
+
+def _closing(result: LaunchResult) -> tuple[str, ...]:
+    if result.state in ("rolled back", "interrupted", "superseded"):
+        return (f"{result.deployment}: {result.state}. {result.detail}".rstrip(". ") + ".",)
+    endpoints = ", ".join(f"{endpoint}/v1" for endpoint in result.endpoints)
+    return (f"{result.deployment} is {result.state}: {endpoints}",)

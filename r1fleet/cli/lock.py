@@ -1,0 +1,67 @@
+"""``r1fleet lock``: who holds a deployment's launch lock."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+
+import typer
+
+from r1fleet.cli import options
+from r1fleet.cli.fleet import Reach, access, fleets, one_deployment
+from r1fleet.console.views import columns
+from r1fleet.launch import HeldLock, lock_release, lock_status
+
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Show or release a deployment's launch lock.")
+
+
+@app.command()
+def status(
+    inventories: options.Inventories = None,
+    ask_become: options.AskBecome = False,
+    accept_new: options.AcceptNew = False,
+    as_json: options.Json = False,
+) -> int:
+    """List the locks that are held."""
+    reach = Reach(ask_become=ask_become, accept_new=accept_new)
+    way = access(reach)
+    try:
+        held = [lock for fleet in fleets(inventories, reach) for lock in lock_status(fleet.hosts.values(), way)]
+    finally:
+        way.transport.close()
+    if as_json:
+        typer.echo(json.dumps([asdict(lock) for lock in held], indent=2))
+    elif not held:
+        typer.echo("no lock is held")
+    else:
+        for line in columns(("deployment", "host", "by", "purpose", "since"), [_row(lock) for lock in held]):
+            typer.echo(line)
+    return 0
+
+
+@app.command()
+def release(
+    deployment: options.Deployment = None,
+    inventories: options.Inventories = None,
+    ask_become: options.AskBecome = False,
+    accept_new: options.AcceptNew = False,
+) -> int:
+    """Release a lock whose owner is gone."""
+    reach = Reach(ask_become=ask_become, accept_new=accept_new)
+    fleet, name = one_deployment(fleets(inventories, reach), deployment)
+    way = access(reach)
+    try:
+        released = lock_release(fleet.hosts.values(), way, name)
+    finally:
+        way.transport.close()
+    for lock in released:
+        typer.echo(f"released {lock.deployment} on {lock.host}, held by {lock.by}")
+    if not released:
+        typer.echo(f"no lock of {name} is held")
+    return 0
+
+
+def _row(lock: HeldLock) -> tuple[str, ...]:
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(lock.time)) if lock.time else "unknown"
+    return (lock.deployment, lock.host, lock.by, lock.purpose, since)

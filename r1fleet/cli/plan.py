@@ -1,0 +1,65 @@
+"""``r1fleet plan``: every rank's exact command, before anything starts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from r1fleet.cli import options
+from r1fleet.cli.fleet import Fleet, Reach, access, fleets, one_deployment
+from r1fleet.console.views import plan_lines
+from r1fleet.facts import HostFacts, keep, recall
+from r1fleet.launch import gather
+from r1fleet.launch.build import build
+from r1fleet.launch.plan import Plan
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def plan(
+    deployment: options.Deployment = None,
+    inventories: options.Inventories = None,
+    extra_vars: options.ExtraVars = None,
+    live: Annotated[bool, typer.Option("--live", help="Ask the hosts for their facts first.")] = False,
+    ask_become: options.AskBecome = False,
+    accept_new: options.AcceptNew = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show every rank's exact command; connects only with --live."""
+    reach = Reach(ask_become=ask_become, accept_new=accept_new, extra_vars=extra_vars)
+    fleet, name = one_deployment(fleets(inventories, reach), deployment)
+    facts = recall(fleet.inventory.name)
+    if live:
+        facts = ask_facts(fleet, reach)
+    made = offline_plan(fleet, name, facts)
+    if as_json:
+        typer.echo(json.dumps(made.as_json(), indent=2))
+        return
+    for line in plan_lines(made, facts_age=_age(facts)):
+        typer.echo(line)
+
+
+def offline_plan(fleet: Fleet, name: str, facts: Mapping[str, HostFacts]) -> Plan:
+    """Plan one deployment from what is written and what is known."""
+    return build(fleet.inventory, name, variables_of=fleet.variables_of, facts=facts)
+
+
+def ask_facts(fleet: Fleet, reach: Reach) -> dict[str, HostFacts]:
+    """Gather the hosts' facts and keep them."""
+    way = access(reach)
+    try:
+        facts = gather(fleet.hosts.values(), way)
+    finally:
+        way.transport.close()
+    keep(fleet.inventory.name, facts)
+    return facts
+
+
+def _age(facts: Mapping[str, HostFacts]) -> float | None:
+    oldest = min((told.gathered_at for told in facts.values() if told.gathered_at), default=None)
+    return time.time() - oldest if oldest else None

@@ -1,0 +1,50 @@
+"""``r1fleet stop``: every rank of a deployment, on every host, verified."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from r1fleet.cli import options
+from r1fleet.cli.fleet import Reach, access, fleets, one_deployment
+from r1fleet.console import renderer
+from r1fleet.errors import UsageError
+from r1fleet.events import Note
+from r1fleet.launch import stop as stop_everywhere
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def stop(
+    deployment: options.Deployment = None,
+    inventories: options.Inventories = None,
+    yes: options.Yes = False,
+    ask_become: options.AskBecome = False,
+    accept_new: options.AcceptNew = False,
+    output: options.Output = "auto",
+    as_json: options.Json = False,
+) -> int:
+    """Stop a deployment: whole process groups, 20 s before they are killed, and a look that nothing is left."""
+    reach = Reach(ask_become=ask_become, accept_new=accept_new)
+    fleet, name = one_deployment(fleets(inventories, reach), deployment)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"stopping {name} needs a yes", hint="--yes, where nobody can be asked")
+        typer.confirm(f"Stop {name} on {fleet.inventory.name}?", abort=True, err=True)
+    way = access(reach)
+    try:
+        with renderer("json" if as_json else output) as console:
+            report = stop_everywhere(fleet.hosts.values(), way, console, name)
+            for host, why in report.left.items():
+                console(Note(f"not confirmed stopped: {why}", "error", host))
+            hosts = ", ".join(report.stopped)
+            console(
+                Note(
+                    report.message or (f"{name} is stopped on {hosts}" if not report.left else f"{name} is not stopped")
+                )
+            )
+    finally:
+        way.transport.close()
+    return int(report.exit_code)

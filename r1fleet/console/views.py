@@ -1,0 +1,109 @@
+"""Plans and status reports as text: what a person reads at a glance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from r1fleet.console.text import clean, duration, one_line, size
+from r1fleet.launch.plan import Plan
+from r1fleet.status import DeploymentRow, RankRow, StatusReport
+from r1fleet.topology import FROM_FACTS
+
+COLOURS = {
+    "ready": "\x1b[32m",
+    "starting": "\x1b[33m",
+    "running": "\x1b[33m",
+    "degraded": "\x1b[31m",
+    "failed": "\x1b[31m",
+    "unreachable": "\x1b[31m",
+}
+_PLAIN = "\x1b[0m"
+
+
+def plan_lines(plan: Plan, *, commands: bool = True, facts_age: float | None = None) -> Iterator[str]:
+    """Spell a plan: what runs where, why so, and each rank's exact command."""
+    chosen = plan.deployment
+    yield f"plan {plan.name} on cluster {plan.cluster}: {chosen.engine} serves {chosen.model} ({chosen.runtime})"
+    for gang in plan.gangs:
+        ways = gang.parallel
+        named = {"tensor": ways.tensor, "pipeline": ways.pipeline, "data": ways.data, "expert": ways.expert}
+        parts = [f"{name} {count}" for name, count in named.items() if count > 1 or name == "tensor"]
+        nodes = len(gang.nodes)
+        head = f"  replica {gang.replica}: " if len(plan.gangs) > 1 else "  "
+        meet = f", rendezvous {gang.leader.address}:{gang.rendezvous_port}" if nodes > 1 else ""
+        yield f"{head}{', '.join(parts)} over {nodes} host{'s' if nodes > 1 else ''}{meet}"
+    yield from (f"  endpoint {endpoint}/v1" for endpoint in plan.endpoints)
+    yield from (f"  note: {note}" for note in plan.notes)
+    if facts_age is not None:
+        yield f"  facts of the hosts: {duration(facts_age)} old"
+    rows = [
+        (str(rank.node.rank), rank.node.host, rank.node.address, rank.node.interface, str(rank.node.devices))
+        for rank in plan.ranks
+    ]
+    yield ""
+    yield from columns(("rank", "host", "address", "interface", "devices"), rows)
+    for rank in plan.ranks if commands else ():
+        yield ""
+        yield f"  # rank {rank.node.rank} on {rank.node.host}"
+        yield from (f"  {line}" for line in rank.command.lines().split("\n"))
+    if not plan.complete:
+        yield ""
+        yield f"  {FROM_FACTS} is asked of the hosts at launch (now: r1fleet plan --live)"
+
+
+def status_lines(report: StatusReport, *, colour: bool = False) -> Iterator[str]:
+    """Spell a report: a block per deployment with a row per rank, then the hosts that need a look."""
+    if report.message:
+        yield report.message
+    for row in report.deployments:
+        yield from _deployment(row, colour=colour)
+    for host in report.hosts:
+        if host.state != "ok":
+            yield f"{host.cluster}: host {host.host} {_painted(host.state, colour=colour)}: {one_line(host.detail)}"
+        for stray in host.strays:
+            yield f"{host.cluster}: host {host.host} runs {one_line(stray)}, which no deployment names"
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool = False) -> Iterator[str]:
+    """Align rows below their heads, indented by two."""
+    cells = [[name.upper() for name in head], *([one_line(cell) for cell in row] for row in rows)]
+    widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
+    for cell in cells:
+        padded = [text.ljust(width) for text, width in zip(cell, widths, strict=True)]
+        shown = [_painted(text, colour=colour) for text in padded]
+        yield "  " + "  ".join(shown).rstrip()
+
+
+def _deployment(row: DeploymentRow, *, colour: bool) -> Iterator[str]:
+    since = f", {duration(time.time() - row.since)} ago" if row.since else ""
+    by = f" by {row.by}{since}" if row.by else ""
+    what = f": {row.engine} serves {row.model}" if row.engine else ""
+    generation = f", generation {row.generation}{by}" if row.generation else ""
+    yield f"{row.cluster} / {row.name}  {_painted(row.state, colour=colour)}{what}{generation}"
+    if row.detail:
+        yield f"  {clean(row.detail)}"
+    if row.phase and row.state == "starting":
+        yield f"  phase: {row.phase}"
+    yield from (f"  endpoint {endpoint}/v1" for endpoint in row.endpoints)
+    if row.lock:
+        yield f"  locked by {one_line(row.lock)}"
+    rows = [_rank(rank) for rank in row.ranks]
+    if rows:
+        yield from columns(("rank", "host", "address", "state", "up", "memory", "pid", "detail"), rows, colour=colour)
+    for probe in row.probes:
+        said = f"answered in {probe.seconds:.1f} s: {one_line(probe.text)!r}" if probe.ok else one_line(probe.text)
+        yield f"  probe of replica {probe.replica}: {'ok' if probe.ok else 'FAILED'}, {said}"
+    yield ""
+
+
+def _rank(rank: RankRow) -> tuple[str, ...]:
+    detail = rank.detail or rank.first_error
+    up = duration(rank.seconds) if rank.pid else ""
+    memory = size(rank.resident) if rank.resident else ""
+    return (str(rank.rank), rank.host, rank.address, rank.state, up, memory, str(rank.pid or ""), detail)
+
+
+def _painted(text: str, *, colour: bool) -> str:
+    paint = COLOURS.get(text.strip())
+    return f"{paint}{text}{_PLAIN}" if colour and paint else text
