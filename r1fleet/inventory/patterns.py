@@ -66,7 +66,10 @@ def _single(pattern: str, names: Names, unknown: Callable[[str], None] | None) -
     match = None if found or pattern.startswith("~") else _SUBSCRIPT.fullmatch(pattern)
     if match is not None:
         found = _literal_or_glob(match["name"], names)
-        return _subscript(match, found or [], pattern) if found is not None else _missing(pattern, names, unknown)
+        if found is not None:
+            found = _subscript(match, list(dict.fromkeys(found)))
+            if not found and unknown is None:
+                raise InventoryError(f"{pattern} names no host", hint="the first host is [0], the last one [-1]")
     return _missing(pattern, names, unknown) if found is None else found
 
 
@@ -91,17 +94,12 @@ def _matcher(pattern: str) -> Callable[[str], object]:
         raise InventoryError(f"{pattern} is no regular expression: {problem}") from problem
 
 
-def _subscript(match: re.Match[str], found: Sequence[str], pattern: str) -> Sequence[str]:
-    unique = list(dict.fromkeys(found))
+def _subscript(match: re.Match[str], found: list[str]) -> list[str]:
     if match["index"] is None:
         last = int(match["last"]) + 1 if match["last"] else None
-        return unique[int(match["first"]) : last]
-    try:
-        return [unique[int(match["index"])]]
-    except IndexError as problem:
-        raise InventoryError(
-            f"{pattern}: {match['name']} has only {len(unique)} hosts", hint="the first host is [0], the last one [-1]"
-        ) from problem
+        return found[int(match["first"]) : last]
+    index = int(match["index"])
+    return [found[index]] if -len(found) <= index < len(found) else []
 
 
 def _missing(pattern: str, names: Names, unknown: Callable[[str], None] | None) -> Sequence[str]:
@@ -114,7 +112,7 @@ def _missing(pattern: str, names: Names, unknown: Callable[[str], None] | None) 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Say which of ``known`` may have been meant by ``name``."""
     names = [str(other) for other in known]
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=3)
     if near:
         return f"did you mean {' or '.join(near)}?"
     return f"there are {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}" if names else "there are none"

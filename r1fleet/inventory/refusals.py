@@ -64,8 +64,8 @@ def _nearby(missing: Path) -> str:
     """Name the inventories that may have been meant: beside it, in ``inventories/``, in the working directory."""
     folders = dict.fromkeys((missing.parent, Path("inventories"), Path()))
     found = [path for folder in folders for path in yaml_files(folder)]
-    near = difflib.get_close_matches(missing.name, [path.name for path in found], n=3)
-    return _choices([path for path in found if path.name in near] or found)
+    near = difflib.get_close_matches(missing.stem, [path.stem for path in found], n=3)
+    return _choices([path for path in found if path.stem in near] or found)
 
 
 def _choices(found: list[Path]) -> str:

@@ -39,7 +39,7 @@ def test_text_is_str_for_all_purposes() -> None:
     text = read("a: node1")["a"]
     assert isinstance(text, Text)
     assert text == "node1"
-    assert {text: 1}["node1"] == 1
+    assert {"node1": 1}[text] == 1
     assert json.dumps({"a": text}) == '{"a": "node1"}'
     assert type(str(text)) is str
 
