@@ -115,4 +115,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=3)
     if near:
         return f"did you mean {' or '.join(near)}?"
-    return f"there are {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}" if names else "there are none"
+    if len(names) < 2:
+        return f"there is only {names[0]}" if names else "there are none"
+    return f"there are {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}"

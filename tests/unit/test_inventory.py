@@ -173,7 +173,7 @@ def test_localhost_is_there_without_being_named(tmp_path: Path) -> None:
     assert not load(written(tmp_path, "all: {hosts: {localhost: }}")).host("localhost").is_local
     with pytest.raises(InventoryError, match='no host "h2"') as caught:
         inventory.host("h2")
-    assert caught.value.hint == "did you mean h1?"
+    assert caught.value.hint == "there is only h1"
 
 
 def test_magic_variables(tmp_path: Path) -> None:
