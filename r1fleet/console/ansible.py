@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from r1fleet.console.interface import Renderer
 from r1fleet.console.plain import PlainRenderer
-from r1fleet.console.results import diff_lines, dump
+from r1fleet.console.results import diff_lines, dump, shown, title
 from r1fleet.console.text import clean, one_line
 from r1fleet.events import Event, ItemResult, Note, PlayStarted, Recap, TaskResult, TaskStarted
 
@@ -60,10 +60,10 @@ class AnsibleRenderer(Renderer):
         if event.status in _WORDS:
             word = _WORDS[event.status]
             blank = " " if event.status == "skipped" else ""  # ansible-playbook writes one
-            more = f" => {clean(dump(_shown(event.result)))}" if self.verbosity else ""
+            more = f" => {clean(dump(shown(event.result)))}" if self.verbosity else ""
             self.lines(f"{word}: [{host}] => {item}{more or blank}")
             return
-        self.lines(f"failed: [{host}] {item} => {clean(dump(_shown(event.result)))}")
+        self.lines(f"failed: [{host}] {item} => {clean(dump(shown(event.result)))}")
         self._show_ignoring(event.status)
 
     @_show.register
@@ -78,7 +78,7 @@ class AnsibleRenderer(Renderer):
             self.lines(*f"{_WORDS[event.status]}: [{host}]{self._spoken(event)}".split("\n"))
             return
         word = "UNREACHABLE" if event.status == "unreachable" else "FAILED"
-        self.lines(f"fatal: [{host}]: {word}! => {clean(dump(_shown(event.result)))}")
+        self.lines(f"fatal: [{host}]: {word}! => {clean(dump(shown(event.result)))}")
         self._show_ignoring(event.status)
 
     @_show.register
@@ -92,9 +92,8 @@ class AnsibleRenderer(Renderer):
 
     def _begin(self, task: TaskStarted) -> None:
         self._task = task
-        name = task.name or task.action
         word = "RUNNING HANDLER" if task.handler else "TASK"
-        self._banner(f"{word} [{one_line(f'{task.role} : {name}' if task.role else name)}]")
+        self._banner(f"{word} [{title(task.role, task.name, task.action)}]")
         if self.verbosity > 1 and task.where:
             self.lines(f"task path: {one_line(task.where)}")
 
@@ -110,7 +109,7 @@ class AnsibleRenderer(Renderer):
         action = event.action.rpartition(".")[2]
         if event.status != "skipped" and action in _SPEAKING:
             return f" => {clean(dump(_said(action, event.result), indent=4))}"
-        return f" => {clean(dump(_shown(event.result)))}" if self.verbosity else ""
+        return f" => {clean(dump(shown(event.result)))}" if self.verbosity else ""
 
     def _show_diff(self, result: Mapping[str, Any]) -> None:
         lines = list(diff_lines(result)) if self.diff else []
@@ -125,17 +124,11 @@ class AnsibleRenderer(Renderer):
         self.lines("", f"{text} {'*' * max(3, _WIDTH - len(text))}")
 
 
-def _shown(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what ansible-playbook shows of a result."""
-    hidden = ("diff", "invocation", "exception")
-    return {key: value for key, value in result.items() if key not in hidden and not str(key).startswith("_")}
-
-
 def _said(action: str, result: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a debug task says: its message, or its variable, and nothing else."""
-    shown = _shown(result)
+    values = shown(result)
     if action != "debug":
-        return shown
-    if "msg" in shown:
-        return {"msg": shown["msg"]}
-    return {key: value for key, value in shown.items() if key not in ("changed", "failed")}
+        return values
+    if "msg" in values:
+        return {"msg": values["msg"]}
+    return {key: value for key, value in values.items() if key not in ("changed", "failed")}

@@ -67,13 +67,15 @@ class Board:
     def _start(self, event: TaskStarted) -> list[Tally]:
         key = (event.role, event.name, event.where)
         before = self._tallies.pop(key, None)
-        self._tallies[key] = Tally(title(event.role, event.name or event.action), dict.fromkeys(self.hosts))
+        self._tallies[key] = Tally(title(event.role, event.name, event.action), dict.fromkeys(self.hosts))
         return [] if before is None else [before]
 
     def _result(self, event: TaskResult) -> list[Tally]:
         self.counts[event.status] += 1
         key = (event.role, event.task, event.where)
-        tally = self._tallies.setdefault(key, Tally(title(event.role, event.task), dict.fromkeys(self.hosts)))
+        tally = self._tallies.setdefault(
+            key, Tally(title(event.role, event.task, event.action), dict.fromkeys(self.hosts))
+        )
         tally.waiting.pop(event.host, None)
         if event.status == "changed":
             tally.changed.append(event.host)

@@ -144,7 +144,7 @@ class LiveRenderer(Renderer):
 
     @_show.register
     def _(self, event: TaskResult) -> None:
-        name = title(event.role, event.task)
+        name = title(event.role, event.task, event.action)
         if event.status in BAD:
             self._line(event.status, event.host, f"{name}: {message(event.result)}")
             self._print_below(details(event.result, event.where))

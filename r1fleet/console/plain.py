@@ -72,7 +72,7 @@ class PlainRenderer(Renderer):
     def _(self, event: TaskStarted) -> None:
         kind = "handler" if event.handler else "task"
         place = f" ({one_line(event.where)})" if event.where and self.verbosity else ""
-        self.lines(f"{kind}: {title(event.role, event.name)}{place}")
+        self.lines(f"{kind}: {title(event.role, event.name, event.action)}{place}")
 
     @_show.register
     def _(self, event: ItemResult) -> None:
@@ -81,7 +81,7 @@ class PlainRenderer(Renderer):
     @_show.register
     def _(self, event: TaskResult) -> None:
         where = event.where if event.status in BAD else ""
-        self._result(event.status, event.host, title(event.role, event.task), event.result, where)
+        self._result(event.status, event.host, title(event.role, event.task, event.action), event.result, where)
         if event.status not in BAD:
             self.lines(*(f"{_INDENT}{line}" for line in spoken(event.action, event.result)))
 

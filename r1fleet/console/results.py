@@ -15,9 +15,10 @@ _TAIL = 10
 _SPEAKING = frozenset({"debug"})
 
 
-def title(role: str, task: str) -> str:
-    """Name a task as Ansible does: ``role : task``."""
-    return one_line(f"{role} : {task}" if role else task)
+def title(role: str, task: str, action: str = "") -> str:
+    """Name a task as Ansible does: ``role : task``; one without a name by its action."""
+    name = task or action
+    return one_line(f"{role} : {name}" if role else name)
 
 
 def message(result: Mapping[str, Any]) -> str:
@@ -25,6 +26,8 @@ def message(result: Mapping[str, Any]) -> str:
     for key in ("msg", "stderr", "stdout", "reason"):
         if result.get(key):
             return one_line(result[key])
+    if "results" in result:
+        return "some items failed"
     return f"exit status {result['rc']}" if "rc" in result else "failed without a message"
 
 
@@ -48,10 +51,14 @@ def spoken(action: str, result: Mapping[str, Any]) -> list[str]:
         return []
     if "msg" in result:
         return _value_lines(result["msg"])
-    shown = {
-        key: value for key, value in result.items() if key not in ("changed", "failed") and not key.startswith("_")
-    }
-    return [line for name, value in shown.items() for line in _value_lines(value, f"{name}: ")]
+    values = {key: value for key, value in shown(result).items() if key not in ("changed", "failed")}
+    return [line for name, value in values.items() for line in _value_lines(value, f"{name}: ")]
+
+
+def shown(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what people see of a result: neither how it was called nor what has its own place."""
+    hidden = ("diff", "invocation", "exception")
+    return {str(key): value for key, value in result.items() if key not in hidden and not str(key).startswith("_")}
 
 
 def _value_lines(value: object, head: str = "") -> list[str]:
