@@ -114,8 +114,8 @@ class SGLang:
 
 
 def _launcher(request: RankRequest) -> tuple[str, ...]:
-    """Return how this version is started: `sglang serve` since 0.5.10, before as a Python module."""
-    if at_least(request.deployment.engine_version, 0, 5, 10):
+    """Return how this version is started: `sglang serve` since 0.5.5, before as a Python module."""
+    if at_least(request.deployment.engine_version, 0, 5, 5):
         return (request.program("sglang"), "serve")
     return (request.program("python3"), "-m", "sglang.launch_server")
 

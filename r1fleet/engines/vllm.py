@@ -36,6 +36,7 @@ OWNED: Final[Mapping[str, str]] = {
         ("nnodes", "n", "node-rank", "r", "headless", "no-headless"),
         "leave it out: it follows from `hosts` and `replicas`",
     ),
+    "hf-token": "leave it out: weights are read from model_path, offline",
     "master-addr": "leave it out: it is the first host's r1fleet_address",
     "distributed-executor-backend": "leave it out: ranks on several hosts meet without Ray",
     **dict.fromkeys(

@@ -41,8 +41,7 @@ def build(
     written, hosts, variables = _written(inventory, name, variables_of)
     deployment = resolve(name, written, weights_dir=str(variables.get("weights_dir") or WEIGHTS_DIR))
     engine = engine_of(deployment.engine)
-    if deployment.api_key is not None:
-        engine.refuse_secret(name)
+    _refuse(name, deployment, engine)
     known = facts or {}
     sites = [_site(host, variables_of(host), known.get(host.name)) for host in hosts]
     gangs = plan_gangs(name, deployment, sites, shape=shape or known_shape(deployment.model))
@@ -96,7 +95,18 @@ def _members(inventory: Inventory, name: str, deployment: Deployment) -> Sequenc
         )
     if not group.hosts:
         raise SpecError(f"deployment {name}: the group {group.name} has no hosts")
-    return [inventory.hosts[host] for host in group.hosts]
+    return [host for host in inventory.hosts.values() if host.name in group.hosts]
+
+
+def _refuse(name: str, deployment: Deployment, engine: Engine) -> None:
+    """Refuse what is legal to write but what this version does not do."""
+    if deployment.api_key is not None:
+        engine.refuse_secret(name)
+    if deployment.boot:
+        raise SpecError(
+            f"deployment {name}: boot: true is not supported by this version",
+            hint="leave it out, and launch again after a reboot",
+        )
 
 
 def _site(host: Host, variables: Mapping[str, Any], facts: HostFacts | None) -> Site:

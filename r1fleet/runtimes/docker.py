@@ -51,7 +51,8 @@ class Docker:
                 "--privileged": bool(own.privileged),
                 "--device": list(own.devices),
                 "--ulimit": [f"{name}={value}" for name, value in own.ulimits.items()],
-                "--volume": [*_mounts(process, image), *own.volumes],
+                "--mount": list(_mounts(process, image)),
+                "--volume": list(own.volumes),
                 "--workdir": str(PurePosixPath(process.log).parent),
                 "--entrypoint": "/bin/sh",
             },
@@ -97,12 +98,13 @@ def _image(process: Process) -> Image:
 
 
 def _mounts(process: Process, image: Image) -> Iterator[str]:
-    logs = str(PurePosixPath(process.log).parent)
-    yield from (f"{path}:{path}:ro" for path in image.read_only)
-    yield f"{entry_path(process)}:{entry_path(process)}:ro"
+    """Yield bind mounts; unlike `--volume`, they fail where the host lacks the path."""
+    read_only = [*image.read_only, entry_path(process)]
     if process.secrets is not None:
-        yield f"{process.secrets}:{process.secrets}:ro"
-    yield f"{logs}:{logs}"
+        read_only.append(process.secrets)
+    yield from (f"type=bind,source={path},target={path},readonly" for path in read_only)
+    logs = PurePosixPath(process.log).parent
+    yield f"type=bind,source={logs},target={logs}"
 
 
 def _gpus(wanted: str | None) -> str | None:

@@ -55,12 +55,16 @@ class HostFile:
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """What a runtime tells of a process: running, exited, failed or absent, with exit status where known."""
+    """What a runtime tells of a process: running, exited, failed or absent, with exit status where known.
+
+    ``ended`` is when it ended, in seconds of the host's monotonic clock, where the runtime knows.
+    """
 
     state: str
     status: int | None = None
     since: str = ""
     pid: int | None = None
+    ended: float | None = None
 
 
 class Runtime(Protocol):

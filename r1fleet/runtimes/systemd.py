@@ -20,6 +20,7 @@ _SHOWN: Final = (
     "ExecMainStatus",
     "MainPID",
     "ExecMainStartTimestamp",
+    "ExecMainExitTimestampMonotonic",
 )
 _LIMITS: Final[Mapping[str, str]] = {
     "core": "LimitCORE",
@@ -60,7 +61,6 @@ class Systemd:
                 "--unit": _unit(process),
                 "--description": process.description or process.name,
                 "--service-type": "exec",
-                "--quiet": True,
             },
             [f"--property={name}={value}" for name, value in _properties(process)],
             "--",
@@ -79,10 +79,14 @@ class Systemd:
         """Read ``key=value`` lines."""
         told = dict(line.split("=", 1) for line in stdout.splitlines() if "=" in line)
         active, since = told.get("ActiveState", "inactive"), told.get("ExecMainStartTimestamp", "")
+        ended = (_number(told.get("ExecMainExitTimestampMonotonic")) or 0) / 1e6 or None
+        if active == "deactivating" and ended:
+            # What it left behind is still being stopped; the process itself has ended.
+            return ProcessState("failed", _status_of(told), since, ended=ended)
         if active in ("active", "activating", "deactivating", "reloading"):
             return ProcessState("running", since=since, pid=_number(told.get("MainPID")) or None)
         if told.get("LoadState") == "loaded" and active == "failed":
-            return ProcessState("failed", _status_of(told), since)
+            return ProcessState("failed", _status_of(told), since, ended=ended)
         if _RECORD in told:
             return read_record(told[_RECORD])
         if told.get("LoadState") == "loaded":

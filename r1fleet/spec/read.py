@@ -95,6 +95,12 @@ def _explain(name: str, body: Mapping[str, Any], path: tuple[str, ...], detail: 
     kind = detail["type"]
     if kind == "extra_forbidden":
         return _unknown(name, path, where)
+    if path == ("api_key",) and kind != "value_error":
+        return SpecError(
+            f"deployment {name}: api_key must say where the secret is, not what it is",
+            where=where,
+            hint="write {env: NAME}, {file: PATH} or {prompt: true}",
+        )
     if kind == "missing":
         return SpecError(f"deployment {name} has no {key}", where=_whole(body), hint=f"add `{key}:` to it")
     if path[-1].endswith("_parallel"):

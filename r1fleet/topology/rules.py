@@ -64,9 +64,10 @@ def weights_per_device(shape: ModelShape, ways: Parallelism) -> int | None:
 def _placement(ground: Ground, ways: Parallelism) -> Iterator[str]:
     taken, sizes = world(ways), _product(ways)
     if taken > ground.devices:
-        yield f"{sizes} = {taken} needs {taken} devices; {_hosts(ground)} have {ground.devices}"
+        have = "has" if ground.hosts == 1 else "have"
+        yield f"{sizes} needs {taken} devices; {_hosts(ground)} {have} {ground.devices}"
     elif taken % ground.hosts:
-        yield f"{sizes} = {taken} cannot be spread evenly over {ground.hosts} hosts"
+        yield f"{sizes} takes {taken} devices, which cannot be spread evenly over {ground.hosts} hosts"
     elif ground.hosts > 1 and ways.data > 1:
         per_replica = ways.tensor * ways.pipeline
         if ways.data % ground.hosts or per_replica > ground.machine.devices:

@@ -170,3 +170,39 @@ def test_a_loopback_address_with_two_hosts_is_refused() -> None:
 def test_an_engine_without_adapter_is_refused_by_name() -> None:
     with pytest.raises(SpecError, match="engine lmdeploy is not supported by this version"):
         build(fleet(TINY | {"engine": "lmdeploy"}, "h1"), "tiny", variables_of=variables)
+
+
+def test_what_this_version_does_not_do_is_refused_before_anything_starts() -> None:
+    with pytest.raises(SpecError, match="boot: true is not supported"):
+        build(fleet(TINY | {"boot": True}, "h1", "h2"), "tiny", variables_of=variables)
+    refused = {"engine": "sglang", "model": "m", "hosts": "nodes", "machine": "8xH200", "api_key": {"env": "K"}}
+    with pytest.raises(SpecError, match="SGLang takes it only on its command line"):
+        build(fleet(refused, "h1"), "tiny", variables_of=variables)
+
+
+def test_a_deployment_with_a_key_has_a_secrets_file_and_no_secret_in_its_plan() -> None:
+    plan = lab_plan(TINY | {"api_key": {"env": "R1_API_KEY"}})
+
+    assert plan.ranks[0].process.secrets == "/var/lib/r1fleet/tiny/r1fleet-tiny-0-0.secrets"
+    assert plan.as_json()["deployment"]["api_key"] == {"env": "R1_API_KEY", "file": None, "prompt": None}
+
+
+def test_nodes_follow_the_inventorys_order_not_the_groups() -> None:
+    inventory = fleet(TINY, "h1", "h2")
+    turned = replace(inventory, groups={"nodes": Group("nodes", hosts=("h2", "h1"))})
+
+    plan = build(turned, "tiny", variables_of=variables)
+
+    assert [rank.node.host for rank in plan.ranks] == ["h1", "h2"]
+
+
+def test_the_leaders_variables_decide() -> None:
+    inventory = fleet(TINY, "h0", "h1", "h2", h1={"weights_dir": "/data"})
+    body = {key: value for key, value in TINY.items() if key != "model_path"}
+    for host in inventory.hosts.values():
+        host.variables["deployments"]["tiny"] = body
+    grouped = replace(inventory, groups={"nodes": Group("nodes", hosts=("h1", "h2"))})
+
+    plan = build(grouped, "tiny", variables_of=variables)
+
+    assert plan.deployment.model_path == "/data/tiny@main"

@@ -1,0 +1,44 @@
+"""Facts are read from what Ansible's setup module tells."""
+
+from __future__ import annotations
+
+from r1fleet.facts import HostFacts, Interface, from_setup
+
+SETUP = {
+    "ansible_interfaces": ["lo", "bond0.100", "eth0"],
+    "ansible_default_ipv4": {"address": "10.0.0.5", "interface": "eth0"},
+    "ansible_lo": {"ipv4": {"address": "127.0.0.1"}},
+    "ansible_bond0_100": {"ipv4": {"address": "172.16.0.5"}, "speed": 100000},
+    "ansible_eth0": {
+        "ipv4": {"address": "10.0.0.5"},
+        "ipv4_secondaries": [{"address": "10.0.0.6"}],
+        "ipv6": [{"address": "fe80::1"}],
+        "speed": -1,
+    },
+}
+
+
+def test_interfaces_addresses_and_the_default_route() -> None:
+    facts = from_setup(SETUP, gathered_at=5.0)
+
+    assert (facts.default_address, facts.default_interface, facts.gathered_at) == ("10.0.0.5", "eth0", 5.0)
+    assert facts.interfaces == (
+        Interface("bond0.100", ("172.16.0.5",), 100000),
+        Interface("eth0", ("10.0.0.5", "10.0.0.6", "fe80::1")),
+        Interface("lo", ("127.0.0.1",)),
+    )
+
+
+def test_address_and_interface_find_each_other() -> None:
+    facts = from_setup(SETUP)
+
+    assert facts.interface_of("172.16.0.5") == "bond0.100"
+    assert facts.address_of("eth0") == "10.0.0.5"
+    assert facts.interface_of("1.2.3.4") is None
+    assert facts.address_of("ib0") is None
+
+
+def test_a_host_that_tells_nothing_or_nonsense_has_no_facts() -> None:
+    nonsense: dict[str, object] = {"ansible_interfaces": "eth0", "ansible_default_ipv4": [], "ansible_eth0": None}
+
+    assert from_setup({}) == from_setup(nonsense) == HostFacts()
