@@ -40,6 +40,7 @@ def refusals(ground: Ground, ways: Parallelism) -> Iterator[str]:
     """Tell everything that stands against a division."""
     yield from _placement(ground, ways)
     yield from _accelerator(ground, ways)
+    yield from _expert_ways(ground.engine, ways)
     if ground.shape is not None:
         yield from _divisibility(ground.shape, ways, vastai=ground.accelerator == "vastai")
         yield from _memory(ground, ground.shape, ways)
@@ -90,6 +91,16 @@ def _accelerator(ground: Ground, ways: Parallelism) -> Iterator[str]:
             yield "vLLM on CPU does not serve with pipeline parallel in eager mode"
         if ways.expert > 1:
             yield "vLLM on CPU does not serve with expert parallel: its worker dies at the first request"
+
+
+def _expert_ways(engine: str, ways: Parallelism) -> Iterator[str]:
+    """Expert parallel regroups the devices that tensor and data parallel already take."""
+    if ways.expert == 1:
+        return
+    if engine == "vllm" and ways.expert != ways.tensor * ways.data:
+        yield f"vLLM's expert parallel is always tp x dp = {ways.tensor * ways.data}, not {ways.expert}"
+    if engine == "sglang" and ways.tensor % ways.expert:
+        yield f"SGLang's expert parallel {ways.expert} does not divide tp {ways.tensor}"
 
 
 def _divisibility(shape: ModelShape, ways: Parallelism, *, vastai: bool) -> Iterator[str]:

@@ -190,6 +190,17 @@ def test_experts_must_be_there_and_divide() -> None:
     assert "256 experts cannot be divided by ep 3" in refusal(R1, machine="8xH200", expert_parallel=3)
 
 
+def test_expert_parallel_regroups_the_devices_as_each_engine_does() -> None:
+    assert plan(R1, machine="8xH200", expert_parallel=8)[0].parallel == Parallelism(8, expert=8)
+    assert "vLLM's expert parallel is always tp x dp = 8, not 4" in refusal(
+        R1, machine="8xH200", tensor_parallel=8, expert_parallel=4
+    )
+    assert plan(R1, machine="8xH200", engine="sglang", expert_parallel=4)[0].parallel == Parallelism(8, expert=4)
+    assert "SGLang's expert parallel 3 does not divide tp 8" in refusal(
+        R1, machine="8xH200", engine="sglang", tensor_parallel=8, expert_parallel=3
+    )
+
+
 def test_data_parallel_multiplies_the_devices() -> None:
     gang = plan(DISTILL + "Qwen-14B", machine="8xH200", data_parallel=2)[0]
 
