@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from r1fleet.cache import cache_dir, cache_lock, write_atomic
-from r1fleet.errors import InventoryError, UsageError
+from r1fleet.errors import UsageError
 from r1fleet.inventory.model import Inventory
 from r1fleet.inventory.refusals import yaml_files
 
@@ -46,12 +46,6 @@ def remember(inventory: Inventory, what: str, *, clock: Callable[[], float] = ti
         write_atomic(file, json.dumps({**fields, what: clock()}), mode=0o600)
 
 
-def forget(path: Path) -> None:
-    """Forget the inventory at ``path``; nothing happens to its hosts."""
-    with cache_lock(_FOLDER):
-        _record(str(path.resolve())).unlink(missing_ok=True)
-
-
 def known() -> tuple[KnownCluster, ...]:
     """Return the remembered clusters whose inventory is still there, by name."""
     records = [_read(file) for file in sorted(cache_dir(_FOLDER).glob("*.json"))]
@@ -67,17 +61,10 @@ def choose(explicit: Path | None, environ: Mapping[str, str]) -> tuple[Path, ...
         return (Path(environ["R1FLEET_INVENTORY"]),)
     clusters = known()
     if not clusters:
-        raise UsageError("no cluster was provisioned or launched from here yet", hint=_HINT)
+        others = ", ".join(str(path) for path in strangers(Path("inventories"))[:8])
+        there = f"; there is {others}" if others else ""
+        raise UsageError(f"no cluster was provisioned or launched from here yet{there}", hint=_HINT)
     return tuple(cluster.file for cluster in clusters)
-
-
-def choose_one(explicit: Path | None, environ: Mapping[str, str]) -> Path:
-    """Return the one inventory a command means; an error with the names where several could be meant."""
-    paths = choose(explicit, environ)
-    if len(paths) > 1:
-        names = "\n".join(f"    {path.stem}  -i {path}" for path in paths)
-        raise InventoryError(f"several clusters could be meant:\n{names}", hint="say which one: -i INVENTORY")
-    return paths[0]
 
 
 def strangers(folder: Path) -> tuple[Path, ...]:

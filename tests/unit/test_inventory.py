@@ -59,6 +59,26 @@ def test_hosts_and_groups_stand_in_ansibles_order(tmp_path: Path) -> None:
     assert inventory.hosts["h0"].groups == ("ungrouped",)
 
 
+def test_a_groups_own_hosts_come_first_then_level_by_level(tmp_path: Path) -> None:
+    inventory = read(
+        tmp_path,
+        """
+        all:
+          children:
+            p2:
+              children: {deep: {children: {deeper: {hosts: {zz: , h1: }}}}, other: {hosts: {o1: }}}
+              hosts: {h1: }
+            one: {hosts: solo}
+          hosts: {first: }
+        other: {children: {deeper: }}
+        """,
+    )
+    assert inventory.groups["all"].hosts == ("first", "h1", "solo", "o1", "zz")
+    assert inventory.groups["p2"].hosts == ("h1", "o1", "zz")
+    assert inventory.groups["other"].hosts == ("o1", "zz", "h1")
+    assert inventory.hosts["zz"].groups == ("deep", "deeper", "other", "p2")
+
+
 def test_variables_of_the_file_parents_first_deeper_groups_win(tmp_path: Path) -> None:
     inventory = read(tmp_path, TRICKY)
     assert variables(inventory, "h1") == {

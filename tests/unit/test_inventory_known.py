@@ -9,7 +9,7 @@ import pytest
 from r1fleet.cache import cache_dir
 from r1fleet.errors import UsageError
 from r1fleet.inventory import load
-from r1fleet.inventory.known import choose, choose_one, forget, known, remember, strangers
+from r1fleet.inventory.known import choose, known, remember, strangers
 
 
 @pytest.fixture(autouse=True)
@@ -48,22 +48,20 @@ def test_what_is_given_wins(tmp_path: Path) -> None:
     assert choose(None, {}) == (tmp_path / "west.yaml",)
 
 
-def test_nothing_known_says_how_to_begin() -> None:
+def test_nothing_known_says_how_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "inventories").mkdir()
+    cluster(tmp_path / "inventories", "west")
     with pytest.raises(UsageError, match="no cluster was provisioned") as caught:
         choose(None, {})
+    assert "there is inventories/west.yaml" in caught.value.what
     assert "-i INVENTORY" in (caught.value.hint or "")
 
 
-def test_several_known_are_named_where_one_is_meant(tmp_path: Path) -> None:
+def test_several_known_are_all_meant(tmp_path: Path) -> None:
     for name in ("west", "east"):
         remember(load(cluster(tmp_path, name)), "provisioned")
     assert [path.stem for path in choose(None, {})] == ["east", "west"]
-    with pytest.raises(UsageError) as caught:
-        choose_one(None, {})
-    assert "east  -i" in caught.value.what
-    assert "west  -i" in caught.value.what
-    forget(tmp_path / "east.yaml")
-    assert choose_one(None, {}) == tmp_path / "west.yaml"
 
 
 def test_inventories_that_are_gone_or_never_used_are_not_known(tmp_path: Path) -> None:
