@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shlex
 import time
 import urllib.error
 import urllib.request
@@ -56,7 +57,7 @@ def key_from(path: str, name: str) -> str:
         for line in stream:
             left, _, right = line.strip().partition("=")
             if left.replace("export ", "", 1).strip() == name:
-                return _unquoted(right)
+                return "".join(shlex.split(right))
     return ""
 
 
@@ -86,10 +87,3 @@ def _parse(raw: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         start = raw[:200].decode("utf-8", "replace")
         raise NoAnswer("the answer is no chat completion: %s" % start, 200) from error
-
-
-def _unquoted(text: str) -> str:
-    text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        return text[1:-1].replace("'\\''", "'")
-    return text

@@ -16,7 +16,7 @@ from typing import Any, Callable
 from r1fleet.agent.completion import NoAnswer, complete, key_from
 from r1fleet.agent.processes import listeners, peers
 
-TICK = 1.0
+TICK = 0.5
 PATIENCE = 60.0
 """Longest wait for one completion: the first one may compile kernels."""
 
@@ -80,7 +80,7 @@ class Judge:
             what = "nothing answers HTTP on port %d within %d s" % (self.config["port"], limit)
         else:
             what = "no completion within %d s after HTTP came up" % limit
-        return self._failed(what)
+        return self._failed(what + (": " + self.errors[-1] if self.errors else ""))
 
     def _missing(self) -> set[str]:
         wanted = set(self.config["workers"])

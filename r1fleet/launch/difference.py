@@ -21,6 +21,7 @@ def differs(old: DeploymentRecord, new: DeploymentRecord, state: str) -> UsageEr
 
 
 def _described(record: DeploymentRecord) -> Iterable[str]:
+    yield from record.settings
     for rank in record.ranks:
         yield f"rank {rank.rank} on {rank.host} ({rank.address})"
         yield from (f"    {word}" for word in shlex.split(rank.command))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,13 @@ from r1fleet.errors import ExitCode, HostFailed, Where
 from r1fleet.status.judge import ended, find_rank
 from r1fleet.status.record import DeploymentRecord, RankRecord
 from r1fleet.status.view import DeploymentView, RankView
+
+CONSEQUENCE = re.compile(
+    r"peer|connection (was )?(closed|reset|refused|lost)|broken pipe|recvValue failed|store|remote process|NCCL|gloo"
+    r"|timed? ?out|EngineDeadError|EngineCore|cancelled",
+    re.IGNORECASE,
+)
+"""What a rank says when another rank has gone; the cause stands in the other rank's log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,48 +50,47 @@ class GangFailed(HostFailed):
 
 
 def first_dead(record: DeploymentRecord, views: Mapping[str, DeploymentView]) -> Failure | None:
-    """Find the rank that ended first: the oldest exit record, then rank order."""
-    dead: list[tuple[float, int, RankRecord, RankView]] = []
-    for index, rank in enumerate(record.ranks):
-        view = views.get(rank.host)
-        seen = find_rank(view, rank) if view else None
-        if seen is not None and not seen.alive:
-            dead.append((-(seen.exit_age or 0.0), index, rank, seen))
+    """Find the rank to blame once one has ended: the one that ended first.
+
+    A rank whose first error only tells that another one went away is blamed when nothing better is known.
+    """
+    seen = [(rank, found) for rank in record.ranks if (found := _seen(rank, views)) is not None]
+    dead = [(rank, found) for rank, found in seen if not found.alive]
     if not dead:
         return None
-    _, _, rank, seen = min(dead, key=lambda row: row[:2])
-    return Failure(
-        host=rank.host,
-        rank=rank.rank,
-        reason=ended(seen, rebooted=views[rank.host].rebooted),
-        first_error=seen.log["first_error"],
-        lines=tuple(seen.log["tail"]),
-        others=_others(record, views, rank),
-    )
+    causes = [row for row in dead if not _follows(row[1])]
+    causes = causes or [row for row in seen if row[1].log["first_error"] and not _follows(row[1])] or dead
+    rank, found = max(causes, key=lambda row: row[1].exit_age or 0.0)
+    reason = "has failed" if found.alive else ended(found, rebooted=views[rank.host].rebooted)
+    return _failure(record, views, rank, reason)
+
+
+def _follows(rank: RankView) -> bool:
+    return bool(CONSEQUENCE.search(rank.log["first_error"]))
+
+
+def _seen(rank: RankRecord, views: Mapping[str, DeploymentView]) -> RankView | None:
+    return find_rank(views[rank.host], rank) if rank.host in views else None
 
 
 def judged(record: DeploymentRecord, views: Mapping[str, DeploymentView], replica: int, what: str) -> Failure:
     """Blame the rank that a judge's words point at: the one whose address it names, else rank 0."""
     ranks = [rank for rank in record.ranks if rank.replica == replica]
-    named = [rank for rank in ranks if rank.rank and rank.address in what.replace(",", " ").split()]
-    rank = named[0] if named else ranks[0]
-    view = views.get(rank.host)
-    seen = find_rank(view, rank) if view else None
-    return Failure(
-        host=rank.host,
-        rank=rank.rank,
-        reason=f"never came up: {what}",
-        first_error=seen.log["first_error"] if seen else "",
-        lines=tuple(seen.log["tail"]) if seen else (),
-        others=_others(record, views, rank),
-    )
+    words = re.split(r"[\s,]+", what)
+    rank = next((rank for rank in ranks if rank.rank and rank.address in words), ranks[0])
+    return _failure(record, views, rank, f"never came up: {what}")
+
+
+def _failure(record: DeploymentRecord, views: Mapping[str, DeploymentView], rank: RankRecord, reason: str) -> Failure:
+    seen = _seen(rank, views)
+    first, lines = (seen.log["first_error"], tuple(seen.log["tail"])) if seen else ("", ())
+    return Failure(rank.host, rank.rank, reason, first, lines, _others(record, views, rank))
 
 
 def _others(record: DeploymentRecord, views: Mapping[str, DeploymentView], blamed: RankRecord) -> tuple[str, ...]:
     rows = []
     for rank in record.ranks:
-        view = views.get(rank.host)
-        seen = find_rank(view, rank) if view and rank != blamed else None
+        seen = _seen(rank, views) if rank != blamed else None
         if seen is not None and seen.log["first_error"]:
             rows.append(f"rank {rank.rank} on {rank.host}: {seen.log['first_error']}")
     return tuple(rows)
@@ -94,7 +101,7 @@ def _rows(head: str, failure: Failure, left: Mapping[str, str]) -> Sequence[str]
     if failure.first_error:
         rows.append(f"  first error in its log: {failure.first_error}")
     if failure.lines:
-        rows.append(f"  last {len(failure.lines)} lines of its log:")
+        rows.append("  the end of its log:")
         rows += [f"    | {line}" for line in failure.lines]
     rows += [f"  also: {other}" for other in failure.others]
     if left:

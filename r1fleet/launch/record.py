@@ -62,6 +62,7 @@ def record_of(plan: Plan, generation: int, options: LaunchOptions, python: str) 
         key_file=(leader.process.secrets or "") if options.api_key else "",
         key_name=next(iter(secrets(plan, options)), ""),
         by=options.by,
+        settings=tuple(f"{key}: {json.dumps(value)}" for key, value in plan.deployment.model_dump(mode="json").items()),
         ranks=ranks,
         gangs=tuple(_gang(plan, gang, generation, python) for gang in plan.gangs),
     )
@@ -71,11 +72,10 @@ def judge_of(plan: Plan, gang: Gang, generation: int, python: str) -> Process:
     """Make the process that finds out, on the leader, whether its gang is ready."""
     folder = generation_folder(plan.name, generation)
     name = f"r1fleet-{plan.name}-{gang.replica}-ready"
+    argv = (python, "-B", "-m", "r1fleet.agent.readiness", f"{folder}/{name}.json")
     return Process(
         name=name,
-        command=cmd(
-            python, "-m", "r1fleet.agent.readiness", f"{folder}/{name}.json", env={"PYTHONPATH": f"{folder}/judge"}
-        ),
+        command=cmd(argv, env={"PYTHONPATH": f"{folder}/judge"}),
         user="root",
         directory=folder,
         log=f"{folder}/{name}.log",

@@ -72,14 +72,14 @@ def stop_seen(
     busy = {host for host, view in views.items() if _busy(view)}
     replies: dict[str, FleetError | dict[str, Any]] = {}
     for group in _order(record, views):
-        for host in group:
+        for host in busy.intersection(group):
             _tell(observer, views[host], "stopping")
         replies.update(contact.ask_all("fleet_stop", {host: _stop_args(views[host]) for host in group}))
     left = {host: _left(answer) for host, answer in replies.items() if _left(answer)}
     left.update(_unseen(record, contact, seen))
     _mark(contact, {host: view for host, view in views.items() if host not in left}, state, detail, by or who())
     for host, view in views.items():
-        if host not in left:
+        if host in busy and host not in left:
             _tell(observer, view, "stopped")
     for host, answer in replies.items():
         for text in [] if isinstance(answer, FleetError) else answer["ports"]:
@@ -153,16 +153,23 @@ def _tell(observer: Observer, view: DeploymentView, state: str) -> None:
 
 
 def _none_or_several(seen: Survey, names: list[str]) -> StopReport:
-    if names or (seen.lost and not seen.hosts):
-        if names:
-            seen.one(None)
+    if names:
+        seen.one(None)
+    if seen.lost and not seen.hosts:
         raise lost_hosts(seen.lost)
-    return StopReport("", message="nothing is running here", left=_silent(seen), unreachable=bool(seen.lost))
+    return StopReport("", message="nothing is running here", left=_doubtful(seen, None), unreachable=bool(seen.lost))
 
 
 def _unknown(seen: Survey, name: str) -> StopReport:
-    return StopReport(name, message=f"nothing of {name} is running", left=_silent(seen), unreachable=bool(seen.lost))
+    left = _doubtful(seen, name)
+    return StopReport(name, message=f"nothing of {name} is running", left=left, unreachable=bool(seen.lost))
 
 
-def _silent(seen: Survey) -> dict[str, str]:
-    return {host: error.what for host, error in seen.lost.items()}
+def _doubtful(seen: Survey, name: str | None) -> dict[str, str]:
+    """Collect the hosts that cannot say what they run."""
+    rows = {host: error.what for host, error in seen.lost.items()}
+    for host, answer in seen.hosts.items():
+        problems = [view.problem for view in answer.deployments if view.problem and name in (None, view.name)]
+        if problems:
+            rows[host] = "; ".join(problems)
+    return rows

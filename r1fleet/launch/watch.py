@@ -19,6 +19,7 @@ from r1fleet.status.view import DeploymentView, read_host
 from r1fleet.transport import Reply
 
 LINES_AT_ONCE = 200
+SETTLE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,8 @@ class Watch:
         return None
 
     def _failed(self) -> Verdict:
-        """Look at all hosts once more, with log tails, before one rank is blamed."""
+        """Look at all hosts once more, with log tails, before one rank is blamed: they fall one after the other."""
+        time.sleep(SETTLE)
         seen = survey(self._contact, self._record.name, lines=self._tail, hosts=self._record.hosts)
         views = seen.current_views(self._record)
         for host, error in seen.lost.items():

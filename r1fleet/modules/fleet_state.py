@@ -40,6 +40,7 @@ def run(ctx: Context) -> dict[str, Any]:
     return {
         "changed": False,
         "now": time.time(),
+        "monotonic": time.monotonic(),
         "boot_id": _text("/proc/sys/kernel/random/boot_id"),
         "python": sys.executable,
         "deployments": [one for one in found if one["current"] or one["lock"] or one["problem"]],

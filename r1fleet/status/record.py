@@ -67,6 +67,7 @@ class DeploymentRecord:
     key_file: str
     key_name: str
     by: str
+    settings: tuple[str, ...]
     ranks: tuple[RankRecord, ...]
     gangs: tuple[GangRecord, ...]
     schema: int = SCHEMA
@@ -122,7 +123,7 @@ def read_record(data: Mapping[str, Any], host: str) -> DeploymentRecord:
     """Read a plan.json; another schema or a broken file names the host."""
     _expect_schema(data, host, "plan.json")
     try:
-        fields = {**data, "endpoints": tuple(data["endpoints"])}
+        fields = {**data, **{name: tuple(data[name]) for name in ("endpoints", "settings")}}
         fields["ranks"] = tuple(_rank(row) for row in data["ranks"])
         fields["gangs"] = tuple(_gang(row) for row in data["gangs"])
         return DeploymentRecord(**fields)

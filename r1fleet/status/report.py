@@ -14,6 +14,8 @@ from r1fleet.status.judge import (
     DEGRADED,
     FAILED,
     READY,
+    STARTING,
+    STOPPED,
     UNKNOWN,
     deployment_state,
     find_rank,
@@ -161,9 +163,9 @@ def _deployment(cluster: str, name: str, seen: Survey) -> DeploymentRow:
         endpoints=record.endpoints,
         by=record.by,
         since=marker.time if marker else 0.0,
-        phase=", ".join(sorted({gang.phase for gang in gangs.values() if gang.phase})),
+        phase=detail if state == STARTING else "",
         lock=lock,
-        sample=next((str(gang.ready["text"]) for gang in gangs.values() if gang.ready), ""),
+        sample=next((str(gang.ready["text"]) for gang in gangs.values() if gang.ready and state == READY), ""),
         ranks=tuple(_rank(rank, views, ready=_ready(record, rank, seen)) for rank in record.ranks),
     )
 
@@ -180,7 +182,7 @@ def _rank(rank: RankRecord, views: dict[str, DeploymentView], *, ready: bool) ->
         pid=found.process.pid,
         seconds=found.seconds,
         resident=found.resident,
-        first_error="" if state == READY else found.log["first_error"],
+        first_error="" if state in (READY, STOPPED) else found.log["first_error"],
     )
 
 

@@ -14,7 +14,7 @@ from r1fleet.transport import Reply
 
 @dataclass(frozen=True, slots=True)
 class RankView:
-    """One rank as its host sees it now; ``exit_age`` is None while no exit record exists."""
+    """One rank as its host sees it now; ``exit_age`` tells for how many seconds it has ended, None where unknown."""
 
     rank: int
     replica: int
@@ -77,12 +77,12 @@ class HostView:
 
 def read_host(host: str, reply: Reply) -> HostView:
     """Read the reply of ``fleet_state``."""
-    rows = tuple(_deployment(host, row, reply["boot_id"]) for row in reply["deployments"])
+    rows = tuple(_deployment(host, row, reply) for row in reply["deployments"])
     strays = tuple(f"{row['name']} ({row['processes']} processes)" for row in reply["strays"])
     return HostView(host, reply["python"], reply["now"], rows, strays)
 
 
-def _deployment(host: str, row: Mapping[str, Any], boot_id: str) -> DeploymentView:
+def _deployment(host: str, row: Mapping[str, Any], reply: Reply) -> DeploymentView:
     current, record, problem = None, None, row["problem"]
     ranks: tuple[RankView, ...] = ()
     try:
@@ -90,7 +90,7 @@ def _deployment(host: str, row: Mapping[str, Any], boot_id: str) -> DeploymentVi
         record = read_record(row["plan"], host) if row["plan"] else None
         if record is not None:
             runtime = _runtime(record.runtime, host)
-            ranks = tuple(_rank(runtime, rank) for rank in row["ranks"])
+            ranks = tuple(_rank(runtime, rank, reply["monotonic"]) for rank in row["ranks"])
     except FleetError as error:
         problem = error.what
     return DeploymentView(
@@ -103,7 +103,7 @@ def _deployment(host: str, row: Mapping[str, Any], boot_id: str) -> DeploymentVi
         generations=row["generations"],
         ranks=ranks,
         gangs=tuple(_gang(gang) for gang in row["gangs"]),
-        rebooted=bool(current and current.boot_id and current.boot_id != boot_id),
+        rebooted=bool(current and current.boot_id and current.boot_id != reply["boot_id"]),
     )
 
 
@@ -113,15 +113,17 @@ def _runtime(name: str, host: str) -> Runtime:
     return RUNTIMES[name]
 
 
-def _rank(runtime: Runtime, row: Mapping[str, Any]) -> RankView:
+def _rank(runtime: Runtime, row: Mapping[str, Any], now: float) -> RankView:
     ended = row["exit"] or {}
+    process = runtime.parse(row["inspect"])
+    age = ended.get("age") if process.ended is None else max(0.0, now - process.ended)
     return RankView(
         rank=row["rank"],
         replica=row["replica"],
         name=row["name"],
-        process=runtime.parse(row["inspect"]),
+        process=process,
         exit_text=ended.get("text", ""),
-        exit_age=ended.get("age"),
+        exit_age=age,
         processes=row["processes"],
         resident=row["resident"],
         seconds=row["seconds"],

@@ -1,0 +1,101 @@
+"""A stand-in for an engine, for tests only: ranks meet over TCP, rank 0 answers chat completions.
+
+Runs on lab hosts with nothing but Python. What it does wrong is told by REHEARSAL_* variables.
+"""
+
+import argparse
+import http.server
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rank", type=int, required=True)
+    parser.add_argument("--world", type=int, required=True)
+    parser.add_argument("--leader", required=True)
+    parser.add_argument("--rendezvous", type=int, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    args = parser.parse_args()
+    print("rank %d begins" % args.rank, flush=True)
+    if os.environ.get("REHEARSAL_ORPHAN") == str(args.rank):
+        stubborn = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+        subprocess.Popen([sys.executable, "-c", stubborn], start_new_session=True)
+    if os.environ.get("REHEARSAL_ABSENT") == str(args.rank):
+        time.sleep(600)
+    meet = lead if args.rank == 0 else join
+    peers = meet(args)
+    threading.Thread(target=watch, args=(peers,), daemon=True).start()
+    print("all %d ranks have met" % args.world, flush=True)
+    if os.environ.get("REHEARSAL_DIES") == str(args.rank):
+        print("ValueError: rank %d cannot load its shard" % args.rank, file=sys.stderr, flush=True)
+        sys.exit(3)
+    time.sleep(float(os.environ.get("REHEARSAL_LOAD", "0")))
+    if args.rank == 0:
+        serve(args.port)
+    signal.pause()
+
+
+def lead(args):
+    listener = socket.create_server(("0.0.0.0", args.rendezvous))
+    peers = [listener.accept()[0] for _ in range(args.world - 1)]
+    for peer in peers:
+        peer.sendall(b"x")
+    return peers
+
+
+def join(args):
+    while True:
+        try:
+            peer = socket.create_connection((args.leader, args.rendezvous), 5)
+            break
+        except OSError:
+            time.sleep(0.1)
+    peer.settimeout(None)
+    peer.recv(1)
+    return [peer]
+
+
+def watch(peers):
+    for peer in peers:
+        peer.recv(1)
+        print("RuntimeError: a peer has gone", file=sys.stderr, flush=True)
+        os._exit(1)
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        key = os.environ.get("VLLM_API_KEY")
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if key and self.headers.get("Authorization") != "Bearer " + key:
+            self.answer(401, {"error": "no key"})
+        elif os.environ.get("REHEARSAL_NEVER_READY"):
+            self.answer(503, {"error": "still capturing"})
+        else:
+            message = {"role": "assistant", "content": "hello from the rehearsal"}
+            self.answer(200, {"model": "tiny", "choices": [{"message": message}], "usage": {"completion_tokens": 4}})
+
+    def answer(self, status, body):
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args):
+        pass
+
+
+def serve(port):
+    server = http.server.ThreadingHTTPServer(("0.0.0.0", port), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,351 @@
+"""Gangs on real hosts under real systemd; the engine is a rehearsal (see rehearsal_engine.py)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from r1fleet.cli.connect import connector
+from r1fleet.errors import ExitCode, HostFailed, LockHeld, UsageError
+from r1fleet.events import EndpointReady, Event, LogLines, Observer, RankState
+from r1fleet.inventory import Host, Inventory
+from r1fleet.lab import Lab
+from r1fleet.launch import GangFailed, LaunchOptions, LaunchResult, launch, lock_release, lock_status, restart, stop
+from r1fleet.launch.lock import Lock
+from r1fleet.launch.plan import Plan
+from r1fleet.spec import Timeouts
+from r1fleet.status import Access, AskOptions, Contact, LogOptions, StatusOptions, StatusReport, ask, logs, status
+from r1fleet.transport import Become
+from tests.gangs import ENGINE, MODEL, PORT, rehearsal
+
+ROOT = Path(__file__).parents[2]
+SOURCE = Path(__file__).with_name("rehearsal_engine.py")
+NAME = "rehearsal"
+
+
+class Stage:
+    """Two lab hosts with the rehearsal engine on them, and what was seen."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.hosts = {host.name: _host(lab, host.name, str(host.address)) for host in lab.hosts}
+        self.transport = connector()
+        self.access = Access(self.transport, lambda host: Become())
+        self.events: list[Event] = []
+
+    def plan(self, **more: Any) -> Plan:
+        return rehearsal([(host.name, host.address) for host in self.hosts.values()][:2], **more)
+
+    def launch(self, plan: Plan, observer: Observer | None = None, **more: Any) -> LaunchResult:
+        options = LaunchOptions(hosts=self.hosts, interval=0.1, **more)
+        return launch(plan, self.access, observer or self.events.append, options)
+
+    def stop(self) -> Any:
+        return stop(self.hosts.values(), self.access, self.events.append, NAME)
+
+    def status(self, *, probe: bool = False) -> StatusReport:
+        inventory = Inventory("lab", None, self.hosts, {})
+        return status([inventory], Access(connector(), lambda host: Become()), StatusOptions(probe=probe))
+
+    def sh(self, host: str, script: str) -> str:
+        """Run a shell script as root on a host."""
+        command = self.lab.ssh(host, "sh", "-s", user="root").argv
+        return subprocess.run(command, input=script, capture_output=True, text=True, check=True).stdout.strip()
+
+    def traces(self) -> str:
+        """List what is left of any rank: units, processes, listening ports."""
+        script = (
+            f"systemctl list-units --all --plain --no-legend 'r1fleet-{NAME}-*'; pgrep -fa '[e]ngine.py|SIG_[I]GN'; "
+            f"grep -l r1fleet-{NAME}- /proc/[0-9]*/cgroup; ss -ltnH 'sport = :{PORT}'; true"
+        )
+        return "".join(self.sh(host, script) for host in self.hosts)
+
+    def states(self, rank: int) -> list[str]:
+        seen = [event for event in self.events if isinstance(event, RankState) and event.rank == rank]
+        return [event.state for event in seen]
+
+
+def _host(lab: Lab, name: str, address: str) -> Host:
+    variables = {
+        "ansible_host": address,
+        "ansible_user": "lab",
+        "ansible_ssh_private_key_file": str(lab.key),
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={lab.known_hosts}",
+        "ansible_python_interpreter": "/usr/bin/python3",
+    }
+    return Host(name, variables, ("nodes",))
+
+
+@pytest.fixture(scope="module")
+def equipped(lab: Lab) -> Iterator[Lab]:
+    stage = Stage(lab)
+    files = [
+        {"path": ENGINE, "content": SOURCE.read_text(), "mode": 0o755},
+        {"path": f"{MODEL}/config.json", "content": "{}", "mode": 0o644},
+    ]
+    with Contact(stage.access, stage.hosts.values()) as contact:
+        for host in stage.hosts:
+            contact.ask(host, "fleet_stage", {"folder": "/opt/rehearsal", "files": files})
+    yield lab
+    for host in stage.hosts:
+        stage.sh(host, "rm -rf /opt/rehearsal")
+
+
+@pytest.fixture
+def stage(equipped: Lab) -> Iterator[Stage]:
+    stage = Stage(equipped)
+    yield stage
+    lock_release(stage.hosts.values(), stage.access)
+    stage.stop()
+    stage.transport.close()
+    for host in stage.hosts:
+        stage.sh(host, f"rm -rf /var/lib/r1fleet/{NAME}")
+
+
+def test_a_gang_is_launched_seen_asked_and_stopped_without_a_trace(stage: Stage) -> None:
+    result = stage.launch(stage.plan())
+
+    assert (result.state, result.generation, result.exit_code) == ("ready", 1, ExitCode.OK)
+    assert result.sample == "hello from the rehearsal"
+    assert stage.states(0) == stage.states(1) == ["starting", "running", "ready"]
+    assert [event.sample for event in stage.events if isinstance(event, EndpointReady)] == ["hello from the rehearsal"]
+
+    report = stage.status(probe=True)
+    row = report.deployments[0]
+    assert (row.state, row.generation, report.exit_code) == ("ready", 1, ExitCode.OK)
+    assert [(rank.host, rank.state) for rank in row.ranks] == [("h1", "ready"), ("h2", "ready")]
+    assert [probe.text for probe in row.probes] == ["hello from the rehearsal"]
+    json.dumps(report.as_json())
+
+    assert ask(stage.hosts.values(), stage.access, AskOptions("hello?")).text == "hello from the rehearsal"
+
+    again = stage.launch(stage.plan())
+    assert (again.state, again.generation, again.exit_code) == ("already ready", 1, ExitCode.OK)
+
+    assert stage.stop().exit_code is ExitCode.OK
+    assert stage.traces() == ""
+    assert stage.status().deployments[0].state == "stopped"
+    assert stage.stop().message == f"nothing of {NAME} is running"
+
+
+def test_status_with_nothing_launched_is_one_sentence(stage: Stage) -> None:
+    report = stage.status()
+    assert report.message == "Nothing has been launched on lab."
+    assert report.exit_code is ExitCode.OK
+
+
+def test_a_rank_that_dies_while_loading_ends_the_launch_and_is_named(stage: Stage) -> None:
+    with pytest.raises(GangFailed) as caught:
+        stage.launch(stage.plan(env={"REHEARSAL_DIES": "1"}))
+
+    error = caught.value
+    assert (error.failure.host, error.failure.rank) == ("h2", 1)
+    assert error.failure.first_error == "ValueError: rank 1 cannot load its shard"
+    assert "ended with status 3" in error.what
+    assert "RuntimeError: a peer has gone" in "".join(error.failure.others)
+    assert error.exit_code is ExitCode.HOST_FAILED
+    assert error.left == {}
+    assert stage.traces() == ""
+    row = stage.status().deployments[0]
+    assert row.state == "failed"
+    assert "rank 1 cannot load its shard" in row.detail
+    assert lock_status(stage.hosts.values(), stage.access) == ()
+
+
+def test_a_rank_killed_while_loading_is_named_though_an_orphan_of_it_lives_on(stage: Stage) -> None:
+    plan = stage.plan(env={"REHEARSAL_LOAD": "60", "REHEARSAL_ORPHAN": "1"}, stop_seconds=1)
+
+    def kill(event: Event) -> None:
+        if isinstance(event, LogLines) and event.rank == 1 and "all 2 ranks have met" in event.lines:
+            stage.sh("h2", f"systemctl kill --kill-who=main -s KILL r1fleet-{NAME}-0-1")
+
+    with pytest.raises(GangFailed) as caught:
+        stage.launch(plan, kill)
+    assert (caught.value.failure.host, caught.value.failure.rank) == ("h2", 1)
+    assert "ended with status 137" in caught.value.what
+    assert stage.traces() == ""
+
+
+def test_a_rank_that_never_comes_is_found_by_the_leaders_own_judge(stage: Stage) -> None:
+    timeouts = Timeouts(rendezvous=1, load=60, ready=60)
+    with pytest.raises(GangFailed) as caught:
+        stage.launch(stage.plan(env={"REHEARSAL_ABSENT": "1"}, timeouts=timeouts))
+    assert (caught.value.failure.host, caught.value.failure.rank) == ("h2", 1)
+    assert "no connection from" in caught.value.what
+    assert stage.traces() == ""
+
+
+def test_http_that_answers_without_a_completion_is_not_ready(stage: Stage) -> None:
+    timeouts = Timeouts(rendezvous=60, load=60, ready=1)
+    with pytest.raises(GangFailed, match=r"no completion within 1 s .* HTTP 503"):
+        stage.launch(stage.plan(env={"REHEARSAL_NEVER_READY": "1"}, timeouts=timeouts))
+    assert stage.traces() == ""
+
+
+def test_stop_leaves_no_process_that_ignores_sigterm(stage: Stage) -> None:
+    stage.launch(stage.plan(env={"REHEARSAL_ORPHAN": "0"}, stop_seconds=1))
+    assert "SIG_IGN" in stage.traces()
+    assert stage.stop().left == {}
+    assert stage.traces() == ""
+
+
+def test_findings_of_all_hosts_come_together_and_nothing_is_changed(stage: Stage) -> None:
+    with pytest.raises(HostFailed) as caught:
+        stage.launch(stage.plan(model_path="/nowhere/tiny", user="absent"))
+    for host in ("h1", "h2"):
+        assert f"{host}: /nowhere/tiny is not there" in caught.value.what
+        assert f"{host}: there is no user absent" in caught.value.what
+        assert stage.sh(host, f"ls -d /var/lib/r1fleet/{NAME} || true") == ""
+    assert "r1fleet provision" in str(caught.value)
+
+
+def test_a_taken_port_names_its_holder(stage: Stage) -> None:
+    stage.sh("h1", f"systemd-run -q --unit=taker python3 -m http.server {PORT} --directory /tmp")
+    try:
+        stage.sh("h1", f"until ss -ltnH 'sport = :{PORT}' | grep -q .; do sleep 0.05; done")
+        with pytest.raises(HostFailed, match=rf"h1: port {PORT} \(endpoint\) is taken by pid \d+ \(.*http.server"):
+            stage.launch(stage.plan())
+    finally:
+        stage.sh("h1", "systemctl stop taker")
+
+
+def test_hosts_whose_models_differ_are_refused(stage: Stage) -> None:
+    stage.sh("h2", f"echo other > {MODEL}/manifest.json")
+    try:
+        with pytest.raises(HostFailed, match="the model's manifest differs"):
+            stage.launch(stage.plan())
+    finally:
+        stage.sh("h2", f"rm {MODEL}/manifest.json")
+
+
+def test_a_held_lock_names_its_owner_and_can_be_released(stage: Stage) -> None:
+    with Contact(stage.access, stage.hosts.values()) as contact:
+        Lock(contact, "h1", NAME, "launch", "ann@elsewhere").acquire()
+    with pytest.raises(LockHeld, match="ann@elsewhere") as caught:
+        stage.launch(stage.plan())
+    assert f"r1fleet lock release {NAME}" in str(caught.value)
+    assert caught.value.exit_code is ExitCode.LOCKED
+    assert stage.traces() == ""
+
+    assert [lock.by for lock in lock_release(stage.hosts.values(), stage.access)] == ["ann@elsewhere"]
+    assert stage.launch(stage.plan()).state == "ready"
+
+
+def test_another_plan_shows_its_difference_and_replaces_only_when_told(stage: Stage) -> None:
+    stage.launch(stage.plan(env={"COLOUR": "red"}))
+    other = stage.plan(env={"COLOUR": "blue"})
+    with pytest.raises(UsageError) as caught:
+        stage.launch(other)
+    assert "-    COLOUR=red" in caught.value.what
+    assert "+    COLOUR=blue" in caught.value.what
+    assert stage.status().deployments[0].generation == 1
+
+    result = stage.launch(other, replace=True)
+    assert (result.state, result.generation) == ("ready", 2)
+    result = restart(other, stage.access, stage.events.append, LaunchOptions(hosts=stage.hosts, interval=0.1))
+    assert (result.state, result.generation) == ("ready", 3)
+
+
+def test_an_api_key_reaches_the_ranks_and_the_judge_and_no_other_eye(stage: Stage) -> None:
+    key = "s3cr'et $HOME"
+    result = stage.launch(stage.plan(api_key=True), api_key=key)
+    assert result.state == "ready"
+    assert stage.status(probe=True).deployments[0].probes[0].ok
+    assert ask(stage.hosts.values(), stage.access, AskOptions("hello?")).text == "hello from the rehearsal"
+    for host in stage.hosts:
+        readable = (
+            f"runuser -u nobody -- grep -rls s3cr /var/lib/r1fleet/{NAME}; cat /proc/[0-9]*/cmdline | grep -c s3cr"
+        )
+        assert stage.sh(host, f"{readable}; systemctl cat 'r1fleet-{NAME}-*' | grep -c s3cr; true") == "0\n0"
+        modes = stage.sh(host, f"find /var/lib/r1fleet/{NAME} -name '*.secrets' -printf '%m %u'")
+        assert modes == "400 lab"
+
+
+CONTROLLER = """
+import sys
+from r1fleet.events import Step
+from r1fleet.lab import find
+from tests.lab.test_launch import Stage
+stage = Stage(find(sys.argv[1]))
+def tell(event):
+    if isinstance(event, Step) and (event.name, event.state) == ("start", "done"):
+        print("started", flush=True)
+print(stage.launch(stage.plan(env={"REHEARSAL_LOAD": "1"}), tell).state, flush=True)
+"""
+
+
+def _controller(stage: Stage) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    argv = [sys.executable, "-c", CONTROLLER, stage.lab.name]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
+
+
+def test_a_killed_controller_leaves_a_gang_that_becomes_ready_for_any_other(stage: Stage) -> None:
+    with _controller(stage) as controller:
+        assert controller.stdout is not None
+        assert controller.stdout.readline() == "started\n"
+        controller.kill()
+    assert stage.status().deployments[0].state == "starting"
+
+    stage.sh("h1", f"until [ -e /var/lib/r1fleet/{NAME}/generations/1/verdict-0/ready.json ]; do sleep 0.05; done")
+    row = stage.status().deployments[0]
+    assert (row.state, row.sample, row.lock) == ("ready", "hello from the rehearsal", "")
+    assert stage.stop().exit_code is ExitCode.OK
+    assert stage.traces() == ""
+
+
+def test_ctrl_c_after_the_start_detaches_and_the_same_launch_joins_again(stage: Stage) -> None:
+    with _controller(stage) as controller:
+        assert controller.stdout is not None
+        assert controller.stdout.readline() == "started\n"
+        controller.send_signal(signal.SIGINT)
+        assert controller.stdout.read() == "interrupted\n"
+    result = stage.launch(stage.plan(env={"REHEARSAL_LOAD": "1"}))
+    assert (result.state, result.generation) in [("ready", 1), ("already ready", 1)]
+
+
+def test_logs_are_tailed_by_rank_and_a_wrong_rank_is_refused(stage: Stage) -> None:
+    stage.launch(stage.plan())
+    stage.events.clear()
+    shown = logs(stage.hosts.values(), stage.access, stage.events.append, LogOptions(NAME, ranks=(1,), lines=1))
+    assert [rank.host for rank in shown] == ["h2"]
+    assert stage.events == [LogLines(NAME, 1, "h2", ("all 2 ranks have met",))]
+    with pytest.raises(UsageError, match="no rank 7"):
+        logs(stage.hosts.values(), stage.access, stage.events.append, LogOptions(NAME, ranks=(7,)))
+
+
+def test_a_plan_of_one_host_needs_no_rendezvous(stage: Stage) -> None:
+    plan = rehearsal([("h1", stage.hosts["h1"].address)])
+    assert stage.launch(plan).state == "ready"
+    assert len(stage.status().deployments[0].ranks) == 1
+
+
+def test_a_dead_rank_of_a_ready_gang_is_degraded(stage: Stage) -> None:
+    stage.launch(stage.plan())
+    stage.sh("h1", f"systemctl stop r1fleet-{NAME}-0-ready; systemctl kill -s KILL r1fleet-{NAME}-0-1 || true")
+    stage.sh("h2", f"systemctl stop r1fleet-{NAME}-0-1")
+    report = stage.status()
+    row = report.deployments[0]
+    assert row.state == "degraded"
+    assert row.ranks[1].state == "failed"
+    assert report.exit_code is ExitCode.HOST_FAILED
+    with pytest.raises(UsageError, match="is degraded with this very plan"):
+        stage.launch(stage.plan())
+
+
+def test_the_plan_on_the_host_outlives_its_inventory(stage: Stage) -> None:
+    stage.launch(stage.plan())
+    only_leader = {"h1": stage.hosts["h1"]}
+    report = stop(only_leader.values(), stage.access, stage.events.append, NAME)
+    assert report.left == {"h2": "it is not in this inventory"}
+    assert report.exit_code is ExitCode.UNREACHABLE
+    assert replace(stage.stop(), stopped=()).left == {}
