@@ -66,7 +66,8 @@ class Agent:
         with self._lock:
             view = memoryview(data)
             try:
-                while view:
+                # A program that was killed because the controller left has no result to tell.
+                while view and not self._ending.locked():
                     view = view[os.write(self._start.send, view) :]
             except OSError:
                 self.end()

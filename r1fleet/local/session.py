@@ -10,7 +10,8 @@ import sys
 from contextlib import suppress
 
 from r1fleet.agent import stub
-from r1fleet.errors import HostFailed, HostUnreachable, Where
+from r1fleet.errors import HostUnreachable, Where
+from r1fleet.transport import refusals
 from r1fleet.transport.protocol import Completed
 from r1fleet.transport.session import AgentSession, AgentSettings
 from r1fleet.transport.wire import TICK_SECONDS, Wire
@@ -37,9 +38,7 @@ class LocalSession(AgentSession):
             try:
                 stdout, stderr = process.communicate(stdin, timeout)
             except subprocess.TimeoutExpired as error:
-                raise HostFailed(
-                    f"timed out after {timeout:g} seconds: {command}", where=Where(host=self.name)
-                ) from error
+                raise refusals.too_slow(self.name, command, timeout or 0) from error
             finally:
                 if process.returncode is None:
                     os.killpg(process.pid, signal.SIGKILL)
@@ -111,6 +110,10 @@ class PipeWire:
         if not self._is_cut:
             self._is_cut = True
             os.write(self._cut_write, b"x")
+
+    def release(self) -> None:
+        """Nothing else uses the pipes."""
+        self.cut()
 
     def reap(self) -> None:
         """Close the pipes (the agent ends itself and its children then) and wait for its end."""

@@ -45,7 +45,7 @@ def _sentence(place: str, user: str, seconds: float, error: BaseException) -> tu
         return f"needs the file {error.filename}, which is not there", "correct ansible_ssh_private_key_file"
     if isinstance(error, OSError) and error.errno in _SYSTEM:
         return _SYSTEM[error.errno]
-    return _protocol(str(error))
+    return _protocol(str(error), seconds)
 
 
 def _login(user: str, text: str) -> tuple[str, str]:
@@ -57,9 +57,13 @@ def _login(user: str, text: str) -> tuple[str, str]:
     )
 
 
-def _protocol(text: str) -> tuple[str, str]:
-    if "banner" in text:
-        return "accepts connections, but no SSH server answers on them", "is its sshd hung, or the port another's?"
+def _protocol(text: str, seconds: float) -> tuple[str, str]:
+    # "No existing session": paramiko's word for a handshake that did not end in time
+    if "banner" in text or "No existing session" in text:
+        return (
+            f"accepts connections, but no SSH server answers on them within {seconds:g} s",
+            "is its sshd hung, or the port another's?",
+        )
     if "No authentication methods" in text:
         return "was offered no key and no password", "set ansible_ssh_private_key_file, or run ssh-add, or use -k"
     return f"cannot be spoken to over SSH: {text or 'the connection ended'}", "try: ssh -v to the same address"

@@ -9,9 +9,7 @@ from contextlib import suppress
 import paramiko
 from paramiko.common import cMSG_CHANNEL_REQUEST
 
-from r1fleet.errors import HostFailed, Where
-from r1fleet.transport import Completed
-from r1fleet.transport.refusals import lost
+from r1fleet.transport import Completed, refusals
 from r1fleet.transport.wire import TICK_SECONDS
 
 OPEN_SECONDS = 10.0
@@ -62,6 +60,10 @@ class ChannelWire:
         """Break the whole connection: its threads see it within a tenth of a second, and nothing waits here."""
         self._channel.get_transport().packetizer.close()
 
+    def release(self) -> None:
+        """Close the channel; the connection stays for plain commands."""
+        self._channel.close()
+
 
 def send_all(channel: paramiko.Channel, data: bytes) -> None:
     """Send all of ``data``; raise OSError where the channel is closed."""
@@ -106,10 +108,10 @@ class _Execution:
         self._drain("recv")
         threads[1].join()
         if self._late() and not self._channel.exit_status_ready():
-            raise HostFailed(f"timed out after {self._seconds:g} seconds: {command}", where=Where(host=self._host))
+            raise refusals.too_slow(self._host, command, self._seconds or 0)
         status = self._channel.recv_exit_status()
         if status < 0 and not self._channel.get_transport().is_active():
-            raise lost(self._host, "the connection was closed in the middle of a command")
+            raise refusals.lost(self._host, "the connection was closed in the middle of a command")
         return Completed(status, bytes(self._kept["recv"]), bytes(self._kept["recv_stderr"]))
 
     def _feed(self, stdin: bytes) -> None:

@@ -80,8 +80,7 @@ class Link:
         pending = _Pending(future, on_output, sink, {blob.sha256: blob for blob in call.blobs})
         with self._state:
             ident = next(self._numbers)
-            if self._lost is None:
-                self._pending[ident] = pending
+            self._pending[ident] = pending
         if self._lost is not None:
             self._drop(ident)
             return future
@@ -107,14 +106,17 @@ class Link:
         self._try_write(frames.encode(frames.BYE))
 
     def lose(self, error: FleetError) -> None:
-        """Give the host up: every waiting call ends with ``error``, the wire is cut."""
+        """Give the host up at once: every waiting call ends with ``error``, the wire is cut."""
+        self._give_up(error, self._wire.cut)
+
+    def _give_up(self, error: FleetError, let_go: Callable[[], None]) -> None:
         with self._state:
             if self._lost is not None:
                 return
             self._lost = error
             waiting = list(self._pending)
         watch.remove(self)
-        self._wire.cut()
+        let_go()
         if not self._hello.done():
             self._hello.set_exception(error)
         for ident in waiting:
@@ -176,7 +178,7 @@ class Link:
         except (OSError, frames.BrokenStream) as error:
             self.lose(refusals.lost(self.host, str(error)))
             return
-        self.lose(self._ended())
+        self._give_up(self._ended(), self._wire.release)
 
     def _read(self) -> bytes | None:
         """Return bytes of frames, b"" at the end, None when there is nothing for the decoder yet."""

@@ -43,6 +43,13 @@ def silent(host: str, seconds: float) -> HostUnreachable:
     )
 
 
+def too_slow(host: str, command: str, seconds: float) -> HostFailed:
+    """Say that a plain command had to be stopped."""
+    return HostFailed(
+        f"timed out after {seconds:g} seconds: {command}", where=Where(host=host), hint="give it a longer timeout"
+    )
+
+
 def no_python(host: str, outcome: str, detail: str) -> NoPython:
     """Say that there is no Python, or none that is new enough, and how to mend it."""
     what = "has no Python 3" if outcome == "none" else f"has only Python {detail}, and 3.7 or newer is needed"

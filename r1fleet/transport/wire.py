@@ -22,3 +22,6 @@ class Wire(Protocol):
 
     def cut(self) -> None:
         """Break the stream at once, from any thread, without waiting: pending reads and writes end."""
+
+    def release(self) -> None:
+        """Let go of a stream that has ended; what carries it may serve for others."""
