@@ -63,9 +63,8 @@ def find(name: str) -> Known | None:
 
 def _of_controller(stem: str, row: Row) -> Known:
     spec = Spec.of(_module(row.module)) if row.module else Spec({})
-    if row.without or row.arguments:
-        kept = {name: column for name, column in spec.arguments.items() if name not in row.without}
-        spec = Spec({**kept, **row.arguments})
+    if row.arguments:
+        spec = Spec(row.arguments)
     return Known(stem, spec, row.free_form, on_host=False, local=row.local, check_mode=True, any_argument=row.any_argument)
 
 

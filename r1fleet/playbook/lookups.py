@@ -221,7 +221,6 @@ LOOKUPS: dict[str, Lookup] = {
     "varnames": _varnames,
     "vars": _vars,
 }
-LISTED = frozenset({"dict", "first_found", "flattened", "indexed_items", "items", "list", "nested", "subelements", "together"})
 
 
 @pass_context

@@ -49,6 +49,7 @@ class RoleUse:
     vars: Vars = field(default_factory=dict)
     params: Vars = field(default_factory=dict)
     parents: tuple[RoleUse, ...] = ()  # the roles that depend on or include this one, outermost first
+    dependencies: tuple[RoleUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class Task:
     failed_when: tuple[Any, ...] = ()
     listen: tuple[str, ...] = ()
     stack: tuple[Path, ...] = ()  # the files that included the task's file, to tell cycles
+    params: Vars = field(default_factory=dict)  # what dynamic includes around it passed in
+    outer: Settings | None = None  # what surrounds an include: it hands that down, not its own keywords
 
     @property
     def title(self) -> str:
@@ -116,6 +119,7 @@ class RoleTasks:
     body: tuple[Node, ...]
     handlers: tuple[Task, ...]
     uses: tuple[RoleUse, ...]  # with those of its dependencies, in the order of their tasks
+    allow_duplicates: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from r1fleet.playbook import keywords, rolefiles
 from r1fleet.playbook.check import check_nodes
 from r1fleet.playbook.inherit import handed_down
 from r1fleet.playbook.lazy import has_template
-from r1fleet.playbook.model import Block, Node, RoleTasks, RoleUse, Settings, Task
+from r1fleet.playbook.model import Block, Node, RoleTasks, RoleUse, Task
 from r1fleet.playbook.reading import Reader
 from r1fleet.playbook.task import read_task
 
@@ -109,39 +109,40 @@ def _import_role(reader: Reader, task: Task) -> tuple[Node, ...]:
     return ()
 
 
-def read_role(reader: Reader, args: Mapping[str, Any], where: Where, params: Mapping[str, Any] | None = None) -> RoleTasks:
+def read_role(reader: Reader, args: Mapping[str, Any], where: Where, given: RoleUse | None = None) -> RoleTasks:
     """Read a role by ``name``, from the files that ``tasks_from`` and its likes choose, with its dependencies."""
     name = str(args.get("name") or args.get("role") or "")
     path = rolefiles.locate(reader, name, where)
     parents = (*reader.role.parents, reader.role) if reader.role else ()
-    use = _use(reader, path, args, where, RoleUse(path.name, path, params=params or {}, parents=parents))
+    given = given or RoleUse(path.name, path)
+    use = _use(reader, path, args, where, replace(given, name=path.name, path=path, parents=parents))
     about = rolefiles.meta(reader, path)
     inside = reader.inside(role=use, folder=path / "tasks", stack=())
     if len(parents) > _DEEPEST or [each.path for each in parents].count(path) > 1:
         reader.problems.add(f"role cycle: {' -> '.join(each.name for each in (*parents, use))}", where)
         return RoleTasks(use, (), (), ())
-    earlier = [_dependency(inside, item, where_of(item, where)) for item in about.dependencies]
+    earlier = [read_role_item(inside, item, where_of(item, where)) for item in about.dependencies]
+    done = [role for role in earlier if role is not None]
+    dependencies = tuple(each for role in done for each in role.uses)
+    use = replace(use, dependencies=dependencies)
+    inside = inside.inside(role=use)
     stem = str(args.get("tasks_from") or "main")
     body = (*_validation(inside, about, stem, args), *_entry(inside, "tasks", stem, where, required="tasks_from" in args))
-    handlers = flat(_entry(inside.inside(in_handlers=True, settings=_for_handlers(reader.settings)), "handlers", str(args.get("handlers_from") or "main"), where, required="handlers_from" in args))
-    done = [role for role in earlier if role is not None]
+    stem = str(args.get("handlers_from") or "main")
+    handlers = _entry(inside.inside(in_handlers=True), "handlers", stem, where, required="handlers_from" in args)
     return RoleTasks(
         use,
         (*(node for role in done for node in role.body), *body),
-        (*(handler for role in done for handler in role.handlers), *handlers),
-        (*(each for role in done for each in role.uses), use),
+        (*(handler for role in done for handler in role.handlers), *flat(handlers)),
+        (*dependencies, use),
+        about.allow_duplicates,
     )
 
 
 def _use(reader: Reader, path: Path, args: Mapping[str, Any], where: Where, use: RoleUse) -> RoleUse:
     defaults = rolefiles.variables(reader, path / "defaults", str(args.get("defaults_from") or "main"), where, required="defaults_from" in args)
     given = rolefiles.variables(reader, path / "vars", str(args.get("vars_from") or "main"), where, required="vars_from" in args)
-    return replace(use, defaults=defaults, vars=given)
-
-
-def _for_handlers(settings: Settings) -> Settings:
-    """Handlers take a role's settings, but run by notification, not by tag."""
-    return settings
+    return replace(use, defaults=defaults, vars={**given, **use.vars})
 
 
 def _entry(reader: Reader, kind: str, stem: str, where: Where, *, required: bool) -> tuple[Node, ...]:
@@ -155,12 +156,8 @@ def _entry(reader: Reader, kind: str, stem: str, where: Where, *, required: bool
     return read_file(reader.inside(folder=folder), path.resolve(), where)
 
 
-def _dependency(reader: Reader, item: Any, where: Where) -> RoleTasks | None:
-    return read_role_item(reader, item, where)
-
-
 def read_role_item(reader: Reader, item: Any, where: Where) -> RoleTasks | None:
-    """Read one entry of ``roles`` or of a role's dependencies."""
+    """Read one entry of ``roles`` or of a role's dependencies; None where it is wrong, or has run already in this play."""
     if isinstance(item, str):
         item = Written(where, {"role": item})
     if not isinstance(item, Written) or not (item.get("role") or item.get("name")):
@@ -174,8 +171,13 @@ def read_role_item(reader: Reader, item: Any, where: Where) -> RoleTasks | None:
     settings = handed_down(reader.settings, written, reader.problems)
     with reader.problems.catch():
         name = reader.static(item.get("role") or item.get("name"))
-        given = {**params, **(item.get("vars") or {})}
-        return read_role(reader.inside(settings=settings), {"name": name}, where, given)
+        given = item.get("vars") or {}
+        role = read_role(reader.inside(settings=settings), {"name": name}, where, RoleUse("", Path(), vars=given, params=params))
+        key = repr((role.use.path, given, params, settings))
+        if key in reader.once and not role.allow_duplicates:
+            return None
+        reader.once.add(key)
+        return role
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 from r1fleet.errors import PlaybookError
 from r1fleet.inventory.source import Text
@@ -25,6 +26,14 @@ def parse_pairs(text: Text, options: frozenset[str] | None = None) -> tuple[dict
             rest.append(word)
     free = "".join(rest).strip() if rest else ""
     return pairs, Text(free, text.where)
+
+
+def parse_words(line: str) -> list[str]:
+    """Split a rendered line at spaces outside of quotes."""
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise PlaybookError(f"unbalanced quotes in {line!r}") from error
 
 
 def _words(text: Text) -> list[str]:

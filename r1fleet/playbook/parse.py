@@ -81,7 +81,7 @@ def _play(reader: Reader, item: Written) -> Play | None:
     variables = _play_vars(item, problems)
     written = {key: value for key, value in item.items() if key != "vars"}
     settings = handed_down(reader.settings, written, problems)
-    inside = reader.inside(settings=settings, handlers=[], uses=[])
+    inside = reader.inside(settings=settings, handlers=[], uses=[], once=set())
     static = inside.inside(extra_vars={**variables, **reader.extra_vars})
     return _with_sections(static, item, settings, variables)
 

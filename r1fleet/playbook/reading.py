@@ -54,6 +54,8 @@ class Reader:
     uses: list[RoleUse] = field(default_factory=list)
     checked: set[Path] = field(default_factory=set)  # dynamic includes that were read once, for their problems
     in_handlers: bool = False
+    params: Mapping[str, Any] = field(default_factory=dict)  # what dynamic includes around passed in
+    once: set[str] = field(default_factory=set)  # uses of roles that need not run again
 
     def inside(self, **changes: Any) -> Reader:
         """Return a reader for what lies inside."""

@@ -53,6 +53,8 @@ def read_task(reader: Reader, written: Written) -> Task | None:
         failed_when=as_tuple(written.get("failed_when")),
         listen=tuple(map(str, as_tuple(written.get("listen")))),
         stack=reader.stack,
+        params=reader.params,
+        outer=reader.settings,
     )
 
 

@@ -21,7 +21,6 @@ class Row:
     arguments: Arguments = field(default_factory=dict)
     free_form: str | None = None
     module: str | None = None  # whose arguments it takes, too
-    without: frozenset[str] = frozenset()
     local: bool = False
     any_argument: bool = False
 
@@ -37,14 +36,6 @@ _ROLE: Arguments = {
     "rolespec_validate": BOOL,
 }
 _APPLY: Arguments = {"apply": {"type": "dict"}}
-_MARKS: Arguments = {
-    name: STR
-    for name in (
-        "block_start_string", "block_end_string", "variable_start_string", "variable_end_string", "comment_start_string", "comment_end_string",
-        "newline_sequence", "output_encoding",
-    )
-}  # fmt: skip
-
 CONTROLLER: Mapping[str, Row] = {
     "add_host": Row({"name": {"type": "str", "required": True, "aliases": ["host", "hostname"]}, "groups": {"type": "raw", "aliases": ["group", "groupname"]}}, any_argument=True),
     "assert": Row({"that": {"type": "raw", "required": True}, "fail_msg": {"type": "raw", "aliases": ["msg"]}, "success_msg": RAW, "quiet": BOOL}),
@@ -64,13 +55,13 @@ CONTROLLER: Mapping[str, Row] = {
         },
         "file",
     ),
-    "meta": Row({"_action": {"type": "str", "required": True, "choices": ["clear_facts", "clear_host_errors", "end_batch", "end_host", "end_play", "end_role", "flush_handlers", "noop", "reset_connection"]}}, "_action"),
+    "meta": Row({"_action": {"type": "str", "required": True, "choices": ["clear_facts", "clear_host_errors", "end_batch", "end_host", "end_play", "flush_handlers", "noop", "reset_connection"]}}, "_action"),
     "pause": Row({"seconds": {"type": "raw"}, "minutes": {"type": "raw"}, "prompt": STR, "echo": BOOL}),
     "raw": Row({"_command": NAMED, "executable": STR}, "_command"),
     "script": Row({"cmd": NAMED, "chdir": STR, "creates": STR, "removes": STR, "executable": STR}, "cmd"),
     "set_fact": Row({"cacheable": BOOL}, any_argument=True),
     "set_stats": Row({"data": {"type": "dict", "required": True}, "per_host": BOOL, "aggregate": BOOL}),
-    "template": Row({"src": NAMED, "dest": NAMED, "trim_blocks": BOOL, "lstrip_blocks": BOOL, **_MARKS}, module="copy", without=frozenset({"content", "remote_src", "directory_mode", "checksum"}), local=True),
+    "template": Row(module="template", local=True),
     "unarchive": Row(module="unarchive"),
     "validate_argument_spec": Row({"argument_spec": {"type": "dict", "required": True}, "provided_arguments": {"type": "dict"}}),
     "wait_for_connection": Row({"connect_timeout": {"type": "raw"}, "delay": {"type": "raw"}, "sleep": {"type": "raw"}, "timeout": {"type": "raw"}}),

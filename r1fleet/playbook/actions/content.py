@@ -1,0 +1,155 @@
+"""copy and template: the controller offers content by its hash, the host takes it if it differs."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import fields
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from r1fleet.errors import Where
+from r1fleet.playbook.filters import to_bool
+from r1fleet.playbook.lookups import find_file, search_folders
+from r1fleet.playbook.templating import Marks, TemplateFailed, render_file
+from r1fleet.playbook.work import Work
+from r1fleet.transport import Blob, Call
+
+_CHUNK = 1 << 20
+Offer = tuple[list[dict[str, Any]], tuple[Blob, ...]]
+
+
+def plan_copy(work: Work) -> Call:
+    """Return the call that puts files, a tree or text at their place."""
+    args = dict(work.args)
+    if to_bool(args.get("remote_src")):
+        return work.call("copy", args)
+    if "content" in args:
+        content = args.pop("content")
+        text = content if isinstance(content, str) else json.dumps(content)
+        entries, blobs = of_bytes(text.encode("utf-8", "surrogateescape"))
+    else:
+        source = source_path(work, str(args.pop("src", "")), "files")
+        entries, blobs = of_path(source, whole=str(work.args["src"]).endswith("/"), follow=to_bool(args.get("local_follow", True)) is not False)
+        args["_name"] = source.name
+    return work.call("copy", {**args, "_entries": entries}, blobs)
+
+
+def plan_template(work: Work) -> Call:
+    """Return the call that puts a rendered template at its place."""
+    args = dict(work.args)
+    path = source_path(work, str(args["src"]), "templates")
+    marks = Marks(**{column.name: _mark(column.name, args[column.name]) for column in fields(Marks) if column.name in args})
+    encoding = str(args.get("output_encoding") or "utf-8")
+    text = render_file(path, tuple(search_folders(work.scope, "templates")), work.scope.over(_about(path, args)), marks)
+    try:
+        entries, blobs = of_bytes(text.encode(encoding))
+    except (UnicodeEncodeError, LookupError) as error:
+        raise TemplateFailed(f"cannot write the text as {encoding}: {error}", where=Where(str(path))) from error
+    entries[0]["mode"] = _mode(path.stat())
+    return work.call("template", {**args, "_entries": entries, "_name": path.name.removesuffix(".j2")}, blobs)
+
+
+def of_bytes(content: bytes) -> Offer:
+    """Offer bytes that are at hand."""
+    digest = hashlib.sha256(content).hexdigest()
+    entry = {"path": "", "kind": "file", "sha256": digest, "size": len(content), "mode": ""}
+    return [entry], (Blob(digest, len(content), partial(io.BytesIO, content)),)
+
+
+def of_path(source: Path, *, whole: bool, follow: bool) -> Offer:
+    """Offer a file, or a folder (``whole``: its content without itself)."""
+    if not source.is_dir():
+        entry, blob = _of_file(source, "")
+        return [entry], (blob,)
+    entries: list[dict[str, Any]] = []
+    blobs: list[Blob] = []
+    prefix = "" if whole else source.name
+    if prefix:
+        entries.append({"path": prefix, "kind": "directory", "mode": _mode(source.stat()), "sha256": "", "size": 0})
+    for path, kind in _walk(source, follow=follow):
+        relative = str(Path(prefix) / path.relative_to(source))
+        if kind == "file":
+            entry, blob = _of_file(path, relative)
+            entries.append(entry)
+            blobs.append(blob)
+        elif kind == "link":
+            entries.append({"path": relative, "kind": "link", "target": os.readlink(path), "mode": "", "sha256": "", "size": 0})
+        else:
+            entries.append({"path": relative, "kind": "directory", "mode": _mode(path.stat()), "sha256": "", "size": 0})
+    return entries, tuple({blob.sha256: blob for blob in blobs}.values())
+
+
+def source_path(work: Work, name: str, kind: str) -> Path:
+    """Find a controller's file."""
+    found = find_file(work.scope, name, kind) if name else None
+    if found is None:
+        looked = ", ".join(str(folder / name) for folder in search_folders(work.scope, kind))
+        raise TemplateFailed(f"Could not find or access {name!r} on the controller", where=work.task.where, hint=f"looked at {looked}")
+    return found.resolve() if found.is_dir() else found
+
+
+def _mark(name: str, value: Any) -> Any:
+    if name in {"trim_blocks", "lstrip_blocks"}:
+        return bool(to_bool(value))
+    return {"\\n": "\n", "\\r": "\r", "\\r\\n": "\r\n"}.get(value, value) if name == "newline_sequence" else value
+
+
+def _about(path: Path, args: dict[str, Any]) -> dict[str, Any]:
+    """Return what a template knows of itself."""
+    return {
+        "ansible_managed": "Ansible managed",
+        "template_path": str(path),
+        "template_fullpath": str(path.resolve()),
+        "template_destpath": args.get("dest"),
+        "template_host": os.uname().nodename,
+        "template_uid": path.owner(),
+        "template_mtime": path.stat().st_mtime,
+        "template_run_date": "",
+    }
+
+
+def _walk(folder: Path, *, follow: bool) -> Iterator[tuple[Path, str]]:
+    for entry in sorted(os.scandir(folder), key=lambda each: each.name):
+        path = Path(entry.path)
+        if entry.is_symlink() and not follow:
+            yield path, "link"
+        elif entry.is_dir(follow_symlinks=follow):
+            yield path, "directory"
+            yield from _walk(path, follow=follow)
+        else:
+            yield path, "file"
+
+
+def _of_file(path: Path, relative: str) -> tuple[dict[str, Any], Blob]:
+    try:
+        info = path.stat()
+        digest = _digest(path, info.st_mtime_ns, info.st_size)
+    except OSError as error:
+        raise TemplateFailed(f"cannot read {path}: {error.strerror}") from error
+    entry = {"path": relative, "kind": "file", "sha256": digest, "size": info.st_size, "mode": _mode(info)}
+    return entry, Blob(digest, info.st_size, partial(_open, path))
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")
+
+
+def _mode(info: os.stat_result) -> str:
+    return f"{stat.S_IMODE(info.st_mode):04o}"
+
+
+@lru_cache(maxsize=4096)
+def _digest(path: Path, changed: int, size: int) -> str:
+    """Return a file's hash; time and size are there so that a changed file is read again."""
+    del changed, size
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

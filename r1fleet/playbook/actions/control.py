@@ -1,0 +1,83 @@
+"""debug, assert, fail, pause and validate_argument_spec: what the controller decides by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+from r1fleet.agent.arguments import Spec, validate
+from r1fleet.agent.outcome import ModuleFailed
+from r1fleet.playbook.filters import to_bool
+from r1fleet.playbook.templating import UndefinedVariable, evaluate, render, truth
+from r1fleet.playbook.work import Work
+from r1fleet.transport import Reply
+
+
+async def debug(work: Work) -> Reply:
+    """Show a message or a variable."""
+    raw = work.task.args
+    if int(work.args.get("verbosity") or 0) > work.run.options.verbosity:
+        return {"changed": False, "skipped": True, "skipped_reason": "Verbosity threshold not met."}
+    if "var" not in raw:
+        return {"changed": False, "msg": work.args.get("msg", "Hello world!")}
+    name = raw["var"]
+    try:
+        value = evaluate(name, work.scope)
+        if isinstance(value, str) and value != name and isinstance(name, str) and "{{" in name:
+            name = value
+            value = work.scope.get(value, value)
+    except UndefinedVariable:
+        value = "VARIABLE IS NOT DEFINED!"
+    return {"changed": False, str(name): render(value, work.scope)}
+
+
+async def fail(work: Work) -> Reply:
+    """Fail."""
+    return {"changed": False, "failed": True, "msg": work.args.get("msg", "Failed as requested from task")}
+
+
+async def check_assertions(work: Work) -> Reply:
+    """Fail unless every condition holds."""
+    that = work.task.args["that"]
+    for condition in that if isinstance(that, list) else [that]:
+        if not truth(condition, work.scope):
+            msg = work.args.get("fail_msg", work.args.get("msg")) or "Assertion failed"
+            return {"changed": False, "failed": True, "assertion": _shown(condition), "evaluated_to": False, "msg": msg}
+    return {"changed": False, "msg": work.args.get("success_msg") or "All assertions passed"}
+
+
+async def pause(work: Work) -> Reply:
+    """Wait for some time, or for the user."""
+    seconds = float(work.args.get("seconds") or 0) + 60 * float(work.args.get("minutes") or 0)
+    prompt = work.args.get("prompt")
+    typed = ""
+    if seconds:
+        await asyncio.sleep(seconds)
+    elif sys.stdin is not None and sys.stdin.isatty():
+        echo = to_bool(work.args.get("echo", True))
+        typed = await asyncio.to_thread(_ask, f"{prompt or 'Press enter to continue'}: ", shown=bool(echo))
+    return {"changed": False, "user_input": typed, "echo": True, "stdout": f"Paused for {seconds:g} seconds", "stderr": "", "rc": 0, "delta": int(seconds)}
+
+
+async def validate_argument_spec(work: Work) -> Reply:
+    """Check variables against a role's argument specification."""
+    spec = work.args["argument_spec"]
+    provided = work.args.get("provided_arguments") or {}
+    given = {**{name: render(work.scope[name], work.scope) for name in spec if name in work.scope}, **provided}
+    given = {name: value for name, value in given.items() if value is not None}
+    try:
+        validate("argument_spec", given, Spec.of_options({"options": spec}))
+    except ModuleFailed as error:
+        msg = f"Validation of arguments failed:\n{error.msg}"
+        return {"changed": False, "failed": True, "msg": msg, "argument_errors": [error.msg], "argument_spec_data": spec}
+    return {"changed": False, "msg": "The arg spec validation passed"}
+
+
+def _shown(condition: Any) -> Any:
+    return condition if isinstance(condition, bool) else str(condition)
+
+
+def _ask(prompt: str, *, shown: bool) -> str:
+    del shown
+    return input(prompt)

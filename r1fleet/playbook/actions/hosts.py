@@ -1,0 +1,47 @@
+"""add_host, group_by and wait_for_connection: who is there, and whether one answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from r1fleet.errors import HostUnreachable
+from r1fleet.playbook.inherit import as_tuple
+from r1fleet.playbook.work import Work
+from r1fleet.transport import Reply
+
+
+async def add_host(work: Work) -> Reply:
+    """Add a host to the inventory for the rest of the run."""
+    args = dict(work.args)
+    name = next(str(args.pop(key)) for key in ("name", "host", "hostname") if key in args)
+    found = next((args.pop(key) for key in ("groups", "group", "groupname") if key in args), None)
+    groups = [str(group).strip() for group in as_tuple(found.split(",") if isinstance(found, str) else found)]
+    changed = work.run.add_host(name, groups, args)
+    return {"changed": changed, "add_host": {"host_name": name, "groups": groups, "host_vars": args}}
+
+
+async def group_by(work: Work) -> Reply:
+    """Put the host into a group named after a value."""
+    key = str(work.args["key"]).replace(" ", "-")
+    parents = [str(parent).replace(" ", "-") for parent in as_tuple(work.args.get("parents", "all"))]
+    changed = work.run.add_host(work.state.name, [key, *(parent for parent in parents if parent != "all")], {})
+    return {"changed": changed, "add_group": key, "parent_groups": parents}
+
+
+async def wait_for_connection(work: Work) -> Reply:
+    """Connect again and again until the host answers."""
+    begin = time.monotonic()
+    limit = float(work.args.get("timeout") or 600)
+    await asyncio.sleep(float(work.args.get("delay") or 0))
+    while True:
+        try:
+            await work.sessions.forget(work.target)
+            await work.submit(work.call("ping", {}))
+        except HostUnreachable as error:
+            if time.monotonic() - begin > limit:
+                msg = f"timed out waiting for {work.target.name}: {error.what}"
+                return {"changed": False, "failed": True, "msg": msg, "elapsed": int(time.monotonic() - begin)}
+            await asyncio.sleep(float(work.args.get("sleep") or 1))
+            continue
+        return {"changed": False, "elapsed": int(time.monotonic() - begin)}

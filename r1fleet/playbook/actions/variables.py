@@ -1,0 +1,80 @@
+"""set_fact, include_vars and set_stats."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from r1fleet.errors import Where
+from r1fleet.inventory.source import load_yaml
+from r1fleet.playbook.actions.content import source_path
+from r1fleet.playbook.filters import combine, to_bool
+from r1fleet.playbook.templating import TemplateFailed
+from r1fleet.playbook.work import Work
+from r1fleet.transport import Reply
+
+_NAME = re.compile(r"^[A-Za-z_]\w*$")
+
+
+async def set_fact(work: Work) -> Reply:
+    """Set variables of the host for the rest of the run."""
+    facts = {name: value for name, value in work.args.items() if name != "cacheable"}
+    wrong = [name for name in facts if not _NAME.match(str(name))]
+    if wrong:
+        return _failed(f"The variable name {wrong[0]!r} is not valid. Variables must start with a letter or underscore.")
+    if not facts:
+        return _failed("No key/value pairs provided, at least one is required for this action to succeed")
+    cacheable = bool(to_bool(work.args.get("cacheable", False)))
+    return {"changed": False, "ansible_facts": facts, **({"_ansible_facts_cacheable": True} if cacheable else {})}
+
+
+async def set_stats(work: Work) -> Reply:
+    """Keep figures of the run."""
+    data = work.args["data"]
+    if to_bool(work.args.get("per_host", False)):
+        work.run.custom_stats.setdefault(work.state.name, {}).update(data)
+    else:
+        work.run.custom_stats.update(data)
+    return {"changed": False, "ansible_stats": {"data": data, "per_host": False, "aggregate": True}}
+
+
+async def include_vars(work: Work) -> Reply:
+    """Read variables from files; their templates are rendered where they are used."""
+    paths = list(_paths(work))
+    found: dict[str, Any] = {}
+    for path in paths:
+        found.update(_variables(path))
+    facts = {str(work.args["name"]): found} if work.args.get("name") else found
+    if work.args.get("hash_behaviour") == "merge":
+        facts = combine({name: work.state.included.get(name, {}) for name in facts}, facts, recursive=True)
+    return {"changed": False, "ansible_facts": facts, "ansible_included_var_files": [str(path) for path in paths]}
+
+
+def _paths(work: Work) -> Iterator[Path]:
+    if not work.args.get("dir"):
+        yield source_path(work, str(work.args.get("file") or ""), "vars")
+        return
+    folder = source_path(work, str(work.args["dir"]), "vars")
+    suffixes = tuple(f".{suffix}" for suffix in work.args.get("extensions") or ("yaml", "yml", "json"))
+    pattern = re.compile(str(work.args.get("files_matching") or ""))
+    ignored = [re.compile(each) for each in work.args.get("ignore_files") or ()]
+    depth = int(work.args.get("depth") or 0)
+    for path in sorted(folder.rglob("*")):
+        near = not depth or len(path.relative_to(folder).parts) <= depth
+        if path.is_file() and near and path.suffix in suffixes and pattern.search(path.name) and not any(each.search(path.name) for each in ignored):
+            yield path
+
+
+def _variables(path: Path) -> Mapping[str, Any]:
+    found = load_yaml(path, "variables")
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise TemplateFailed("a file of variables holds a mapping", where=Where(str(path), 1))
+    return found
+
+
+def _failed(msg: str) -> Reply:
+    return {"changed": False, "failed": True, "msg": msg}

@@ -1,0 +1,75 @@
+"""Tells the observer how tasks end, and keeps the counts of the recap."""
+
+from __future__ import annotations
+
+from r1fleet.errors import FleetError
+from r1fleet.events import TaskResult, TaskStarted
+from r1fleet.playbook.model import Task
+from r1fleet.playbook.outcome import Outcome, censored
+from r1fleet.playbook.scope import Scope
+from r1fleet.playbook.state import HostState, RunState
+from r1fleet.playbook.templating import render_text
+from r1fleet.playbook.variables import scope_of
+from r1fleet.playbook.work import flag
+
+
+class Board:
+    """Where results are posted."""
+
+    def __init__(self, run: RunState) -> None:
+        self._run = run
+
+    def started(self, task: Task, state: HostState, *, handler: bool = False) -> None:
+        """Tell that a task begins."""
+        self._run.observer(TaskStarted(self.title(task, state), task.action, _role(task), str(task.where), handler))
+
+    def title(self, task: Task, state: HostState) -> str:
+        """Return a task's name, rendered where it can be."""
+        try:
+            return render_text(task.name, scope_of(self._run, state, task)) if task.name else task.action
+        except FleetError:
+            return str(task.name)
+
+    def post(self, task: Task, state: HostState, outcome: Outcome, *, rescuable: bool = False, seconds: float = 0.0) -> None:
+        """Count and tell one result, and take the host out of play where it must be."""
+        status = self._status(task, state, outcome, rescuable=rescuable)
+        changed = 1 if outcome.result.get("changed") else 0
+        if status in {"ok", "changed"}:
+            state.count(ok=1, changed=changed)
+        elif status == "ignored":
+            state.count(ok=1, ignored=1, changed=changed)
+        else:
+            state.count(**{status: 1})
+        state.failed = state.failed or status in {"failed", "rescued"}
+        state.unreachable = state.unreachable or status == "unreachable"
+        result = censored(outcome.result) if self._hidden(task, state) else outcome.result
+        self._run.observer(
+            TaskResult(state.name, self.title(task, state), status, result, _role(task), task.action, str(task.where), outcome.looped, seconds)
+        )
+
+    def _status(self, task: Task, state: HostState, outcome: Outcome, *, rescuable: bool) -> str:
+        if not outcome.bad:
+            return outcome.status
+        scope = scope_of(self._run, state, task)
+        if outcome.status == "unreachable":
+            return "ignored" if _safe_flag(task.settings.ignore_unreachable, scope) else "unreachable"
+        if _safe_flag(task.settings.ignore_errors, scope):
+            return "ignored"
+        return "rescued" if rescuable else "failed"
+
+    def _hidden(self, task: Task, state: HostState) -> bool:
+        if task.settings.no_log is None:
+            return False
+        return _safe_flag(task.settings.no_log, scope_of(self._run, state, task), broken=True)
+
+
+def _safe_flag(value: object, scope: Scope, *, broken: bool = False) -> bool:
+    """Return a keyword's truth; ``broken`` where its template cannot be rendered."""
+    try:
+        return flag(value, scope, default=False)
+    except FleetError:
+        return broken
+
+
+def _role(task: Task) -> str:
+    return task.role.name if task.role is not None else ""

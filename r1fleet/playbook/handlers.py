@@ -1,0 +1,55 @@
+"""Notifications: which handlers a name means, and in which order they run."""
+
+from __future__ import annotations
+
+from r1fleet.errors import FleetError, PlaybookError
+from r1fleet.playbook.inherit import as_tuple
+from r1fleet.playbook.model import Task
+from r1fleet.playbook.scope import Scope
+from r1fleet.playbook.state import HostState, RunState
+from r1fleet.playbook.templating import render, render_text
+from r1fleet.playbook.variables import scope_of
+
+
+def notify(run: RunState, task: Task, state: HostState) -> None:
+    """Note that a changed task wants its handlers to run on a host; raise for a name that no handler has."""
+    scope = scope_of(run, state, task)
+    for raw in task.settings.notify:
+        for name in as_tuple(render(raw, scope)):
+            found = named(run, str(name), scope)
+            if not found:
+                raise PlaybookError(
+                    f"The requested handler {str(name)!r} was not found in either the main handlers list nor in the listening handlers list",
+                    where=task.where,
+                )
+            state.notified.update(id(handler) for handler in found)
+
+
+def named(run: RunState, name: str, scope: Scope) -> list[Task]:
+    """Return the handlers of a name: the last one called so, and each that listens to it."""
+    found: list[Task] = []
+    for handler in reversed(run.current.handlers):
+        title = _title(handler, scope)
+        if title and name in {title, f"{handler.role.name} : {title}" if handler.role else title}:
+            found.append(handler)
+            break
+    seen: set[str] = set()
+    for handler in reversed(run.current.handlers):
+        title = _title(handler, scope)
+        if name in handler.listen and (not title or title not in seen):
+            seen.add(title)
+            found.append(handler)
+    return found
+
+
+def waiting(run: RunState, hosts: tuple[HostState, ...]) -> list[Task]:
+    """Return the handlers that some host waits for, in the order of their definition."""
+    wanted = {ident for state in hosts for ident in state.notified}
+    return [handler for handler in run.current.handlers if id(handler) in wanted]
+
+
+def _title(handler: Task, scope: Scope) -> str:
+    try:
+        return render_text(handler.name, scope) if handler.name else ""
+    except FleetError:
+        return ""

@@ -1,0 +1,194 @@
+"""Does one task on one host: condition, loop, retries, and what the result means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from r1fleet.errors import FleetError
+from r1fleet.events import ItemResult, Note
+from r1fleet.playbook import catalogue
+from r1fleet.playbook.actions.registry import act
+from r1fleet.playbook.learn import learn, register
+from r1fleet.playbook.loops import Item, items_of, label_of, turns
+from r1fleet.playbook.model import Loop, Task
+from r1fleet.playbook.outcome import Outcome, censored, failure, finished, of_items, skipped
+from r1fleet.playbook.scope import Scope
+from r1fleet.playbook.sessions import Sessions
+from r1fleet.playbook.state import HostState, RunState
+from r1fleet.playbook.templating import render, truth
+from r1fleet.playbook.variables import scope_of
+from r1fleet.playbook.work import Work, flag, manner_of
+from r1fleet.transport import Reply
+
+_RAW = {"debug": frozenset({"var"}), "assert": frozenset({"that"}), "include_tasks": frozenset({"apply"}), "include_role": frozenset({"apply"})}
+"""Arguments that are expressions or keywords, and rendered by their action."""
+
+
+@dataclass(frozen=True, slots=True)
+class Performer:
+    """Performs tasks."""
+
+    run: RunState
+    sessions: Sessions
+
+    async def perform(self, task: Task, state: HostState) -> Outcome:
+        """Do a task on a host, keep what it registers and finds; never raises for the host's failure."""
+        scope = scope_of(self.run, state, task)
+        outcome = await (self._once(task, state, scope) if task.loop is None else self._loop(task, task.loop, state, scope))
+        register(task, state, outcome.result)
+        return outcome
+
+    async def _loop(self, task: Task, loop: Loop, state: HostState, scope: Scope) -> Outcome:
+        try:
+            values = items_of(loop, scope)
+            items = turns(loop, scope, values)
+        except FleetError as error:
+            return self._not_looped(task, scope, error)
+        outcomes = []
+        pause = float(render(loop.pause, scope) or 0)
+        for index, item in enumerate(items):
+            if index and pause:
+                await asyncio.sleep(pause)
+            outcome = await self._once(task, state, item.scope)
+            outcome = with_item(outcome, item)
+            outcomes.append(outcome)
+            if len(items) > 0:
+                self._tell_item(task, state, loop, item, outcome)
+            if outcome.status == "unreachable" or self._breaks(task, loop, item, outcome):
+                break
+        return of_items(outcomes)
+
+    def _breaks(self, task: Task, loop: Loop, item: Item, outcome: Outcome) -> bool:
+        if not loop.break_when:
+            return False
+        scope = item.scope.over({task.register: outcome.result}) if task.register else item.scope
+        return all(truth(condition, scope) for condition in loop.break_when)
+
+    def _not_looped(self, task: Task, scope: Scope, error: FleetError) -> Outcome:
+        """Return the outcome where the list itself fails: a condition that does not hold comes first."""
+        try:
+            return self._condition(task, scope) or failure(error)
+        except FleetError:
+            return failure(error)
+
+    def _tell_item(self, task: Task, state: HostState, loop: Loop, item: Item, outcome: Outcome) -> None:
+        try:
+            label = label_of(loop, item)
+            hidden = flag(task.settings.no_log, item.scope, default=False)
+        except FleetError as error:
+            label, hidden = f"({error.what})", True
+        result = censored(outcome.result) if hidden else outcome.result
+        self.run.observer(ItemResult(state.name, task.title, "(censored due to no_log)" if hidden else label, outcome.status, result))
+
+    async def _once(self, task: Task, state: HostState, scope: Scope) -> Outcome:
+        """Do a task without its loop."""
+        try:
+            left_out = self._condition(task, scope)
+            if left_out is not None:
+                return left_out
+            work = self.prepare(task, state, scope)
+            return await self._until(work)
+        except FleetError as error:
+            return failure(error)
+
+    def _condition(self, task: Task, scope: Scope) -> Outcome | None:
+        for condition in task.settings.when:
+            if not truth(condition, scope):
+                return skipped(condition if isinstance(condition, bool) else str(condition))
+        return None
+
+    def prepare(self, task: Task, state: HostState, scope: Scope) -> Work:
+        """Render a task's arguments and keywords."""
+        target = self._target(task, state, scope)
+        target_scope = scope if target is state else scope_of(self.run, target, task)
+        manner = manner_of(self.run, task, scope, target_scope)
+        return Work(self.run, self.sessions, state, target, task, scope, arguments(task, scope), manner)
+
+    def _target(self, task: Task, state: HostState, scope: Scope) -> HostState:
+        if task.settings.delegate_to is None:
+            return state
+        name = render(task.settings.delegate_to, scope)
+        return self.run.host(str(name)) if name else state
+
+    async def _until(self, work: Work) -> Outcome:
+        """Act, again and again where the task says so."""
+        task = work.task
+        if not task.until and task.retries is None:
+            return judge(task, work.scope, await self._act(work))
+        tries = int(render(task.retries, work.scope) or 3) + 1
+        delay = float(render(task.delay, work.scope))
+        for attempt in range(1, tries + 1):
+            result = await self._act(work)
+            result["attempts"] = attempt
+            outcome = judge(task, work.scope, result)
+            if outcome.status == "unreachable" or self._reached(task, work.scope, outcome):
+                return outcome
+            if attempt < tries:
+                left = f"FAILED - RETRYING: [{work.state.name}]: {task.title} ({tries - attempt} retries left)."
+                self.run.observer(Note(left, host=work.state.name))
+                await asyncio.sleep(delay)
+        return replace(outcome, status="failed", result={**outcome.result, "attempts": tries - 1, "failed": True})
+
+    def _reached(self, task: Task, scope: Scope, outcome: Outcome) -> bool:
+        if not task.until:
+            return outcome.status != "failed"
+        seen = scope.over({task.register: outcome.result}) if task.register else scope
+        return all(truth(condition, seen) for condition in task.until)
+
+    async def _act(self, work: Work) -> Reply:
+        try:
+            reply = await act(work)
+        except FleetError as error:
+            return failure(error).result
+        learn(work.task, work.state, work.target, reply)
+        return reply
+
+
+def arguments(task: Task, scope: Scope) -> dict[str, Any]:
+    """Return a task's arguments rendered, over the defaults that ``module_defaults`` gives its action."""
+    raw = _RAW.get(task.action, frozenset())
+    given = {name: value for name, value in task.args.items() if name not in raw}
+    defaults: dict[str, Any] = {}
+    for table in task.settings.module_defaults:
+        for name, values in table.items():
+            if catalogue.short_name(str(name)) == task.action:
+                defaults.update(render(values, scope))
+    return {**defaults, **render(given, scope)}
+
+
+def judge(task: Task, scope: Scope, result: Reply) -> Outcome:
+    """Apply ``changed_when`` and ``failed_when`` to a result."""
+    if result.get("unreachable") or (result.get("skipped") and not result.get("failed")):
+        return finished(result)
+    result.setdefault("changed", False)
+    seen = scope.over(_view(task, result))
+    try:
+        if task.changed_when:
+            result["changed"] = all(_holds(condition, seen) for condition in task.changed_when)
+        if task.failed_when:
+            failed = all(_holds(condition, seen) for condition in task.failed_when)
+            result["failed"] = result["failed_when_result"] = failed
+    except FleetError as error:
+        return failure(error)
+    return finished(result)
+
+
+def _holds(condition: Any, scope: Scope) -> bool:
+    return condition if isinstance(condition, bool) else truth(condition, scope)
+
+
+def _view(task: Task, result: Reply) -> Mapping[str, Any]:
+    view: dict[str, Any] = {}
+    if isinstance(result.get("ansible_facts"), dict):
+        view.update(result["ansible_facts"])
+    if task.register:
+        view[task.register] = {"failed": False, **result}
+    return view
+
+
+def with_item(outcome: Outcome, item: Item) -> Outcome:
+    """Return an item's outcome with what its result says of the item."""
+    return replace(outcome, result={**outcome.result, **item.variables})

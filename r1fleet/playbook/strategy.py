@@ -1,0 +1,226 @@
+"""Walks a play's tasks: ``linear`` lets all hosts end a task before the next, ``free`` lets each go its own way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Sequence
+
+from r1fleet.errors import FleetError
+from r1fleet.events import Note
+from r1fleet.playbook.actions.meta import Meta
+from r1fleet.playbook.board import Board
+from r1fleet.playbook.handlers import notify, waiting
+from r1fleet.playbook.includes import INCLUDES, Includes, Wanted
+from r1fleet.playbook.learn import share
+from r1fleet.playbook.model import Block, Node, Task
+from r1fleet.playbook.outcome import Outcome, failure
+from r1fleet.playbook.perform import Performer
+from r1fleet.playbook.state import HostState, RunState
+from r1fleet.playbook.tags import chosen
+from r1fleet.playbook.templating import render, render_text
+from r1fleet.playbook.variables import scope_of
+from r1fleet.playbook.work import flag
+
+Hosts = tuple[HostState, ...]
+_ONCE = frozenset({"add_host", "pause"})
+_ROUNDS = 100
+
+
+class Strategy:
+    """Runs nodes on hosts."""
+
+    def __init__(self, run: RunState, performer: Performer, includes: Includes, board: Board) -> None:
+        self._run = run
+        self._performer = performer
+        self._includes = includes
+        self._board = board
+        self._meta = Meta(run, performer.sessions, self.flush)
+        self._throttles: dict[int, asyncio.Semaphore] = {}
+
+    async def section(self, nodes: Sequence[Node], hosts: Hosts) -> None:
+        """Run one section of a play, then the handlers that it notified."""
+        if str(self._run.current.play.keyword("strategy", "linear")).endswith("free"):
+            await asyncio.gather(*(self.nodes(nodes, (state,)) for state in hosts))
+            await asyncio.gather(*(self.flush((state,)) for state in hosts))
+            return
+        await self.nodes(nodes, hosts)
+        await self.flush(hosts)
+
+    async def nodes(self, nodes: Sequence[Node], hosts: Hosts, *, rescuable: bool = False) -> None:
+        """Run nodes one after the other on the hosts that still take part."""
+        for node in nodes:
+            live = _running(hosts)
+            if not live or self._run.current.stopped:
+                return
+            if isinstance(node, Block):
+                await self._block(node, live, rescuable=rescuable)
+            elif self._chosen(node, live[0]):
+                await self._task(node, live, rescuable=rescuable)
+
+    async def flush(self, hosts: Hosts) -> None:
+        """Run the handlers that hosts wait for, in the order of their definition, until none is left."""
+        force = flag(self._run.current.play.keyword("force_handlers"), scope_of(self._run, hosts[0]), default=self._run.options.force_handlers)
+        for _ in range(_ROUNDS):
+            ready = tuple(state for state in hosts if state.notified and (state.running or (force and not state.unreachable)))
+            handlers = waiting(self._run, ready)
+            if not handlers:
+                return
+            for handler in handlers:
+                await self._handler(handler, ready, force=force)
+
+    async def _handler(self, handler: Task, hosts: Hosts, *, force: bool) -> None:
+        wanting = tuple(state for state in hosts if id(handler) in state.notified and (state.running or (force and not state.unreachable)))
+        for state in hosts:
+            state.notified.discard(id(handler))
+        if not wanting:
+            return
+        broken = [state for state in wanting if state.failed]
+        for state in broken:
+            state.failed = False
+        await self._task(handler, wanting, handler=True)
+        for state in broken:
+            state.failed = True
+
+    async def _block(self, block: Block, hosts: Hosts, *, rescuable: bool) -> None:
+        await self.nodes(block.body, hosts, rescuable=rescuable or bool(block.rescue))
+        if block.rescue:
+            broken = tuple(state for state in hosts if state.failed)
+            for state in broken:
+                state.failed = False
+            await self.nodes(block.rescue, broken, rescuable=rescuable)
+        if block.always:
+            broken = tuple(state for state in hosts if state.failed)
+            for state in broken:
+                state.failed = False
+            await self.nodes(block.always, hosts, rescuable=rescuable)
+            for state in broken:
+                state.failed = True
+
+    def _chosen(self, task: Task, state: HostState) -> bool:
+        """Tell whether tags, or --start-at-task, let a task run."""
+        run = self._run
+        if not run.starting:
+            run.starting = run.options.start_at_task in {str(task.name), self._board.title(task, state)}
+            if not run.starting:
+                return False
+        if not task.settings.tags and not run.options.tags and not run.options.skip_tags:
+            return True
+        scope = scope_of(run, state, task)
+        tags = [part.strip() for tag in task.settings.tags for part in render_text(tag, scope).split(",")]
+        return chosen(tags, run.options.tags, run.options.skip_tags)
+
+    async def _task(self, task: Task, hosts: Hosts, *, rescuable: bool = False, handler: bool = False) -> None:
+        if task.action == "meta":
+            await self._meta.perform(task, hosts)
+            return
+        self._board.started(task, hosts[0], handler=handler)
+        if task.action in INCLUDES:
+            await self._include(task, hosts, rescuable=rescuable)
+        elif self._once(task, hosts[0]):
+            await self._on_first(task, hosts, rescuable=rescuable)
+        else:
+            await asyncio.gather(*(self._on(task, state, rescuable=rescuable) for state in hosts))
+        self._after(task, hosts)
+
+    def _once(self, task: Task, state: HostState) -> bool:
+        if task.action in _ONCE:
+            return True
+        try:
+            return flag(task.settings.run_once, scope_of(self._run, state, task), default=False)
+        except FleetError:
+            return False
+
+    async def _on(self, task: Task, state: HostState, *, rescuable: bool) -> Outcome:
+        """Do a task on one host and post how it ended."""
+        begin = time.monotonic()
+        async with self._performer.sessions.forks:
+            outcome = await self._throttled(task, state, self._performer.perform(task, state))
+        outcome = self._notified(task, state, outcome)
+        self._board.post(task, state, outcome, rescuable=rescuable, seconds=time.monotonic() - begin)
+        if state.failed:
+            state.fresh.update(_failed_task(task, outcome))
+        return outcome
+
+    async def _throttled(self, task: Task, state: HostState, work: Awaitable[Outcome]) -> Outcome:
+        limit = task.settings.throttle
+        if not limit:
+            return await work
+        number = int(render(limit, scope_of(self._run, state, task)) or 0)
+        if number < 1:
+            return await work
+        async with self._throttles.setdefault(id(task), asyncio.Semaphore(number)):
+            return await work
+
+    def _notified(self, task: Task, state: HostState, outcome: Outcome) -> Outcome:
+        """Notify the handlers of a task that changed something."""
+        if outcome.status != "changed" or not task.settings.notify:
+            return outcome
+        try:
+            notify(self._run, task, state)
+        except FleetError as error:
+            return failure(error)
+        return outcome
+
+    async def _on_first(self, task: Task, hosts: Hosts, *, rescuable: bool) -> None:
+        """Do a task on the first host for all of them."""
+        outcome = await self._on(task, hosts[0], rescuable=rescuable)
+        for state in hosts[1:]:
+            share(task, state, outcome.result)
+            if hosts[0].failed:
+                state.failed = True
+            state.notified |= hosts[0].notified if outcome.status == "changed" and task.settings.notify else set()
+
+    async def _include(self, task: Task, hosts: Hosts, *, rescuable: bool) -> None:
+        """Run what hosts want included: those that want the same together, in the order in which it came up."""
+        groups: list[tuple[Wanted, list[HostState]]] = []
+        once = self._once(task, hosts[0])
+        for state in hosts[:1] if once else hosts:
+            outcome, wishes = self._includes.wanted(task, state)
+            self._board.post(task, state, outcome, rescuable=rescuable)
+            for wish in wishes if state.running else ():
+                same = next((members for wanted, members in groups if wanted == wish and state not in members), None)
+                if same is None:
+                    groups.append((wish, [state]))
+                else:
+                    same.append(state)
+        for wish, members in groups:
+            await self._included(task, wish, tuple(hosts if once else members), rescuable=rescuable)
+
+    async def _included(self, task: Task, wish: Wanted, hosts: Hosts, *, rescuable: bool) -> None:
+        live = _running(hosts)
+        if not live:
+            return
+        try:
+            nodes = self._includes.read(task, wish)
+        except FleetError as error:
+            for state in live:
+                self._board.post(task, state, failure(error), rescuable=rescuable)
+            return
+        await self.nodes(nodes, live, rescuable=rescuable)
+
+    def _after(self, task: Task, hosts: Hosts) -> None:
+        """Let failures on some hosts end the play for others, where the play asks for it."""
+        failed = [state for state in hosts if state.failed or state.unreachable]
+        if not failed:
+            return
+        scope = scope_of(self._run, failed[0], task)
+        batch = self._run.current.batch
+        limit = self._run.current.play.keyword("max_fail_percentage")
+        lost = [state for state in batch if state.failed or state.unreachable]
+        if limit is not None and len(lost) / len(batch) * 100 > float(render(limit, scope)):
+            self._run.observer(Note("NO MORE HOSTS LEFT: max_fail_percentage is exceeded", "error"))
+            self._run.current.stopped = True
+        if flag(task.settings.any_errors_fatal, scope, default=False):
+            for state in hosts:
+                state.failed = True
+
+
+def _running(hosts: Hosts) -> Hosts:
+    return tuple(state for state in hosts if state.running)
+
+
+def _failed_task(task: Task, outcome: Outcome) -> dict[str, object]:
+    """Return what a rescue section knows of the failure."""
+    about = {"name": str(task.name), "action": task.action, "args": {str(key): str(value) for key, value in task.args.items()}, "register": task.register}
+    return {"ansible_failed_task": about, "ansible_failed_result": outcome.result}

@@ -1,0 +1,117 @@
+"""One task on one host, about to be done: everything an action needs to know."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from r1fleet.errors import Where
+from r1fleet.playbook.filters import to_bool
+from r1fleet.playbook.model import Task
+from r1fleet.playbook.scope import Scope
+from r1fleet.playbook.sessions import Sessions
+from r1fleet.playbook.state import HostState, RunState
+from r1fleet.playbook.templating import TemplateFailed, render
+from r1fleet.transport import Become, Blob, Call, Reply, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a task is to be done."""
+
+    become: Become | None = None
+    check: bool = False
+    diff: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    no_log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A task with its arguments rendered, on the host that it is about and the host where it is done."""
+
+    run: RunState
+    sessions: Sessions
+    state: HostState
+    target: HostState
+    task: Task
+    scope: Scope
+    args: Mapping[str, Any]
+    manner: Manner
+
+    async def session(self) -> Session:
+        """Return the open session of the host where the work is done."""
+        return await self.sessions.open(self.target)
+
+    def call(self, module: str, args: Mapping[str, Any], blobs: tuple[Blob, ...] = ()) -> Call:
+        """Return the call of a module in this task's manner."""
+        manner = self.manner
+        return Call(module, args, manner.become, manner.check, manner.diff, manner.environment, manner.timeout, blobs)
+
+    async def submit(self, call: Call) -> Reply:
+        """Run a call and wait for its reply."""
+        session = await self.session()
+        return await asyncio.wrap_future(session.submit(call))
+
+    async def blocking(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Run a function that waits for the host in a thread."""
+        return await asyncio.to_thread(function, *args, **options)
+
+
+def manner_of(run: RunState, task: Task, scope: Scope, target_scope: Scope) -> Manner:
+    """Return how a task is to be done, its keywords rendered."""
+    settings = task.settings
+    timeout = render(settings.timeout, scope)
+    return Manner(
+        become=_become(run, task, scope, target_scope),
+        check=flag(settings.check_mode, scope, default=run.options.check),
+        diff=flag(settings.diff, scope, default=run.options.diff),
+        environment=_environment(task, scope),
+        timeout=float(timeout) if timeout else run.options.task_timeout,
+        no_log=flag(settings.no_log, scope, default=False),
+    )
+
+
+def flag(value: Any, scope: Scope, *, default: bool) -> bool:
+    """Return a keyword's truth."""
+    if value is None:
+        return default
+    rendered = render(value, scope)
+    return default if rendered is None else bool(to_bool(rendered))
+
+
+def _become(run: RunState, task: Task, scope: Scope, target_scope: Scope) -> Become | None:
+    """Return the identity: the host's variables win over the play's keywords, as in Ansible."""
+    settings, options = task.settings, run.options
+    wanted = flag(settings.become, scope, default=options.become)
+    wanted = flag(target_scope.get("ansible_become"), scope, default=wanted)
+    if not wanted:
+        return None
+    method = target_scope.get("ansible_become_method") or render(settings.become_method, scope) or "sudo"
+    if method.rpartition(".")[2] != "sudo":
+        raise TemplateFailed(f"become_method {method!r} is not supported", where=task.where, hint="sudo is")
+    names = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
+    password = next((str(target_scope[name]) for name in names if target_scope.get(name) is not None), options.become_password)
+    return Become(
+        user=str(target_scope.get("ansible_become_user") or render(settings.become_user, scope) or options.become_user or "root"),
+        flags=str(target_scope.get("ansible_become_flags") or render(settings.become_flags, scope) or ""),
+        password=password,
+    )
+
+
+def _environment(task: Task, scope: Scope) -> dict[str, str]:
+    merged: dict[str, str] = {}
+    for part in task.settings.environment:
+        pairs = render(part, scope)
+        if not isinstance(pairs, Mapping):
+            raise TemplateFailed("`environment` takes a mapping", where=_where(part, task))
+        merged.update({str(name): "" if value is None else str(value) for name, value in pairs.items()})
+    return merged
+
+
+def _where(part: Any, task: Task) -> Where:
+    where = getattr(part, "where", None)
+    return where if isinstance(where, Where) else task.where
