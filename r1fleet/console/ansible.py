@@ -26,6 +26,9 @@ class AnsibleRenderer(Renderer):
         super().__init__(stream, verbosity=verbosity, diff=diff)
         self._other = PlainRenderer(stream, verbosity=verbosity, diff=diff)
         self._task: TaskStarted | None = None
+        self._by_name: dict[str, TaskStarted] = {}  # the tasks of this play
+        self._by_place: dict[tuple[str, str], TaskStarted] = {}
+        self._ignoring: set[str] = set()
 
     def show(self, event: Event) -> None:
         """Write the event's lines."""
@@ -45,6 +48,8 @@ class AnsibleRenderer(Renderer):
     def _(self, event: PlayStarted) -> None:
         self._banner(f"PLAY [{one_line(event.name)}]")
         self._task = None
+        self._by_name.clear()
+        self._by_place.clear()
         if not event.hosts:
             self.lines("skipping: no hosts matched")
 
@@ -54,7 +59,7 @@ class AnsibleRenderer(Renderer):
 
     @_show.register
     def _(self, event: ItemResult) -> None:
-        self._repeat_banner(event.task)
+        self._return_to(self._by_name.get(event.task))
         host, item = one_line(event.host), f"(item={one_line(event.label)})"
         self._show_diff(event.result)
         if event.status in _WORDS:
@@ -64,13 +69,16 @@ class AnsibleRenderer(Renderer):
             self.lines(f"{word}: [{host}] => {item}{more or blank}")
             return
         self.lines(f"failed: [{host}] {item} => {clean(dump(shown(event.result)))}")
-        self._show_ignoring(event.status)
+        if event.status == "ignored":
+            self._ignoring.add(event.host)
+            self.lines("...ignoring")
 
     @_show.register
     def _(self, event: TaskResult) -> None:
-        self._repeat_banner(event.task, event)
-        if event.looped and event.status not in ("skipped", "unreachable"):
-            return  # its items have been shown
+        self._return_to(self._begun(event))
+        if event.looped and "results" in event.result and event.status not in ("skipped", "unreachable"):
+            self._end_loop(event)
+            return
         host = one_line(event.host)
         if not event.looped:
             self._show_diff(event.result)
@@ -79,7 +87,8 @@ class AnsibleRenderer(Renderer):
             return
         word = "UNREACHABLE" if event.status == "unreachable" else "FAILED"
         self.lines(f"fatal: [{host}]: {word}! => {clean(dump(shown(event.result)))}")
-        self._show_ignoring(event.status)
+        if event.status == "ignored":
+            self.lines("...ignoring")
 
     @_show.register
     def _(self, event: Recap) -> None:
@@ -92,18 +101,21 @@ class AnsibleRenderer(Renderer):
 
     def _begin(self, task: TaskStarted) -> None:
         self._task = task
+        self._by_name[task.name or task.action] = self._by_place[task.role, task.where or task.name] = task
         word = "RUNNING HANDLER" if task.handler else "TASK"
         self._banner(f"{word} [{title(task.role, task.name, task.action)}]")
         if self.verbosity > 1 and task.where:
             self.lines(f"task path: {one_line(task.where)}")
 
-    def _repeat_banner(self, task: str, result: TaskResult | None = None) -> None:
-        """Name the task again where results of several tasks come interleaved."""
-        begun = self._task
-        if begun is not None and task in (begun.name, begun.action) and (result is None or result.role == begun.role):
-            return
-        role, action, where = (result.role, result.action, result.where) if result else ("", "", "")
-        self._begin(TaskStarted(task, action, role, where))
+    def _return_to(self, begun: TaskStarted | None) -> None:
+        """Name a task again where results of several tasks come interleaved."""
+        if begun is not None and begun is not self._task:
+            self._begin(begun)
+
+    def _begun(self, result: TaskResult) -> TaskStarted:
+        """Find the task of a result: its place tells it apart, as its name may differ from host to host."""
+        begun = self._by_place.get((result.role, result.where or result.task))
+        return begun or TaskStarted(result.task, result.action, result.role, result.where)
 
     def _spoken(self, event: TaskResult) -> str:
         action = event.action.rpartition(".")[2]
@@ -116,9 +128,11 @@ class AnsibleRenderer(Renderer):
         if lines:
             self.lines(*lines, "")
 
-    def _show_ignoring(self, status: str) -> None:
-        if status == "ignored":
+    def _end_loop(self, event: TaskResult) -> None:
+        """Say what the items, which have been shown, did not say: that their failures do not count."""
+        if event.status == "ignored" and event.host not in self._ignoring:
             self.lines("...ignoring")
+        self._ignoring.discard(event.host)
 
     def _banner(self, text: str) -> None:
         self.lines("", f"{text} {'*' * max(3, _WIDTH - len(text))}")

@@ -32,7 +32,7 @@ class Board:
         self.counts: Counter[str] = Counter()
         self.steps: dict[tuple[str, str], Step] = {}
         self.ranks: dict[tuple[str, int], RankState] = {}
-        self._tallies: dict[tuple[str, str, str], Tally] = {}
+        self._tallies: dict[tuple[str, str], Tally] = {}
 
     def note(self, event: Event) -> list[Tally]:
         """Take the event in; return the tasks that it ends."""
@@ -65,14 +65,14 @@ class Board:
         return ended
 
     def _start(self, event: TaskStarted) -> list[Tally]:
-        key = (event.role, event.name, event.where)
+        key = (event.role, event.where or event.name)
         before = self._tallies.pop(key, None)
         self._tallies[key] = Tally(title(event.role, event.name, event.action), dict.fromkeys(self.hosts))
         return [] if before is None else [before]
 
     def _result(self, event: TaskResult) -> list[Tally]:
         self.counts[event.status] += 1
-        key = (event.role, event.task, event.where)
+        key = (event.role, event.where or event.task)  # a name may differ from host to host
         tally = self._tallies.setdefault(
             key, Tally(title(event.role, event.task, event.action), dict.fromkeys(self.hosts))
         )

@@ -58,3 +58,4 @@ class Renderer:
 
     def close(self) -> None:
         """End the display; nothing is shown afterwards."""
+        self.stream.flush()

@@ -220,7 +220,7 @@ def test_a_pipe_gets_plain_lines() -> None:
 def test_verbose_ansible_text_shows_results_and_places() -> None:
     task = (
         TaskStarted("write", "copy", "base", PLACE),
-        TaskResult("h1", "write", "ok", {"changed": False}, "base", "copy"),
+        TaskResult("h1", "write", "ok", {"changed": False}, "base", "copy", PLACE),
     )
     assert shown("ansible", task, verbosity=2).split("\n")[2:4] == [
         f"task path: {PLACE}",
@@ -228,19 +228,63 @@ def test_verbose_ansible_text_shows_results_and_places() -> None:
     ]
 
 
-def test_interleaved_tasks_repeat_their_banner() -> None:
-    lines = shown(
+def test_a_loop_without_items_shows_why_and_a_failed_one_is_ignored_once() -> None:
+    failed = ItemResult("h1", "loop", "a", "failed", {"msg": "no"})
+    text = shown(
         "ansible",
         (
-            TaskStarted("one", "command"),
-            TaskStarted("two", "command"),
-            TaskResult("h1", "one", "ok"),
-            TaskResult("h1", "two", "ok"),
+            TaskStarted("loop", "command"),
+            failed,
+            failed,
+            TaskResult("h1", "loop", "ignored", {"results": [{}, {}]}, looped=True),
+            TaskResult("h2", "loop", "failed", {"msg": "nothing to loop over"}, looped=True),
         ),
-    ).split("\n")
-    assert [line.split(" *")[0] for line in lines if line] == [
-        "TASK [one]", "TASK [two]", "TASK [one]", "ok: [h1]", "TASK [two]", "ok: [h1]",
+    )
+    assert text.split("\n")[2:-1] == [
+        'failed: [h1] (item=a) => {"msg": "no"}',
+        'failed: [h1] (item=a) => {"msg": "no"}',
+        "...ignoring",
+        'fatal: [h2]: FAILED! => {"msg": "nothing to loop over"}',
+    ]
+
+
+def banners(events: tuple[Event, ...]) -> list[str]:
+    return [line.split(" *")[0] for line in shown("ansible", events).split("\n") if line]
+
+
+def test_interleaved_tasks_repeat_their_banner() -> None:
+    assert banners(
+        (
+            TaskStarted("one", "command", where="a:1"),
+            TaskStarted("two", "command", where="a:2", handler=True),
+            ItemResult("h1", "one", "x", "ok"),
+            TaskResult("h1", "one", "ok", where="a:1"),
+            TaskResult("h1", "two", "ok", where="a:2"),
+        )
+    ) == [
+        "TASK [one]", "RUNNING HANDLER [two]", "TASK [one]", "ok: [h1] => (item=x)", "ok: [h1]",
+        "RUNNING HANDLER [two]", "ok: [h1]",
     ]  # fmt: skip
+
+
+def test_a_name_that_differs_from_host_to_host_has_one_banner() -> None:
+    assert banners(
+        (
+            TaskStarted("on h1", "command", where="a:1"),
+            ItemResult("h1", "on {{ inventory_hostname }}", "x", "ok"),
+            TaskResult("h1", "on h1", "ok", where="a:1"),
+            TaskResult("h2", "on h2", "ok", where="a:1"),
+        )
+    ) == ["TASK [on h1]", "ok: [h1] => (item=x)", "ok: [h1]", "ok: [h2]"]
+    hosts = ("h1", "h2")
+    text = in_terminal(
+        (
+            PlayStarted("p", hosts),
+            TaskStarted("on h1", "command", where="a:1"),
+            *(TaskResult(host, f"on {host}", "changed", where="a:1") for host in hosts),
+        )
+    )
+    assert "changed     on h1  h1 h2" in text
 
 
 def test_json_lines_hold_every_field() -> None:
