@@ -81,11 +81,11 @@ class Written:
         self._refuse(key, option, value)
         if table is not None:
             self._check(key, option, table)
-        switchable = table is None or option in table.switches
+        switchable = self.engine == "vllm" if table is None else option in table.switches
         if value is True:
             yield f"--{option}"
         elif value is False:
-            if switchable and self.engine == "vllm":
+            if switchable:
                 yield f"--no-{option}"
         elif isinstance(value, dict):
             yield from (f"--{option}", json.dumps(value, separators=(",", ":")))

@@ -132,3 +132,9 @@ def test_other_accelerators_are_refused() -> None:
 def test_the_other_ranks_end_only_after_the_leader() -> None:
     assert SGLANG.leader_stops_first
     assert not engine_of("vllm").leader_stops_first
+
+
+def test_false_is_spelled_only_where_the_option_has_such_a_form() -> None:
+    args = {"disable-radix-cache": False, "lora-strict-loading": False}
+
+    assert SGLANG.command(request(hosts=1, args=args)).argv[-2:] == ("8", "--no-lora-strict-loading")
