@@ -151,7 +151,7 @@ class LiveRenderer(Renderer):
         elif spoken(event.action, event.result) and event.status != "skipped":
             self._line("", event.host, name)
             self._print_below(spoken(event.action, event.result))
-        elif self.verbosity:
+        elif self.verbosity or (self.diff and event.status == "changed"):
             self._line(event.status, event.host, name)
         self._print_diff(event)
 
@@ -201,7 +201,7 @@ class LiveRenderer(Renderer):
 
     def _print_tallies(self, tallies: Sequence[Tally]) -> None:
         for tally in tallies:
-            if tally.changed:
+            if tally.changed and not self.diff:  # each host's difference has stood below its own line
                 self._line("changed", "", tally.title, few(tally.changed))
 
     def _print_diff(self, event: TaskResult | ItemResult) -> None:

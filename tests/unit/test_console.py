@@ -193,13 +193,13 @@ def shown(kind: str, events: tuple[Event, ...], *, verbosity: int = 0, diff: boo
     return stream.getvalue()
 
 
-def in_terminal(events: tuple[Event, ...], *, verbosity: int = 0, colours: bool = False) -> str:
+def in_terminal(events: tuple[Event, ...], *, verbosity: int = 0, diff: bool = False) -> str:
     stream = io.StringIO()
     console = Console(
         file=stream, force_terminal=True, width=100, markup=False, highlight=False, emoji=False,
-        color_system="standard" if colours else None, legacy_windows=False,
+        color_system=None, legacy_windows=False,
     )  # fmt: skip
-    with LiveRenderer(stream, verbosity=verbosity, diff=True, console=console) as observe:
+    with LiveRenderer(stream, verbosity=verbosity, diff=diff, console=console) as observe:
         for event in events:
             observe(event)
     return stream.getvalue()
@@ -335,9 +335,12 @@ def test_a_terminal_keeps_what_matters() -> None:
         "http://h1:40000/v1",
         "2 hosts in 1 min 01 s",
         "hello é",
-        "-b",
     ):
         assert line in text
+    assert "-b" not in text
+    different = in_terminal(PLAYBOOK, diff=True)
+    assert "changed     h1  base : write" in different
+    assert f"{'':12}-b" in different
     assert "ok          h1  hand" not in text
     assert "ok          h1  hand" in in_terminal(PLAYBOOK, verbosity=1)
 
