@@ -61,7 +61,8 @@ def build(
 
 def deployment_names(inventory: Inventory, variables_of: Variables) -> tuple[str, ...]:
     """Return the names of all deployments that the inventory's hosts hold, in order."""
-    found = (str(name) for host in inventory.hosts.values() for name in variables_of(host).get("deployments") or {})
+    written = (variables_of(host).get("deployments") for host in inventory.hosts.values())
+    found = (str(name) for names in written if isinstance(names, Mapping) for name in names)
     return tuple(dict.fromkeys(found))
 
 
@@ -71,12 +72,13 @@ def _written(
     """Find the deployment as its leader sees it, the leader being the first host of its group."""
     for host in inventory.hosts.values():
         variables = variables_of(host)
-        found = deployments(variables).get(name)
+        found = deployments(variables, places=host.variables).get(name)
         if found is None:
             continue
         members = _members(inventory, name, found)
         leading = variables_of(members[0])
-        return deployments(leading).get(name, found), members, leading
+        read = deployments(leading, places=members[0].variables)
+        return read.get(name, found), members, leading
     names = deployment_names(inventory, variables_of)
     near = difflib.get_close_matches(name, names, n=1)
     meant = f"; did you mean {near[0]}?" if near else ""

@@ -38,17 +38,21 @@ class SpecErrors(SpecError):
         self.problems = tuple(problems)
 
 
-def deployments(variables: Mapping[str, Any]) -> dict[str, Deployment]:
-    """Read ``deployments`` from rendered variables; raise every problem found, each with its place."""
+def deployments(variables: Mapping[str, Any], *, places: Mapping[str, Any] | None = None) -> dict[str, Deployment]:
+    """Read ``deployments`` from rendered variables; raise every problem found, each with its place.
+
+    Rendering forgets where a value stood: ``places`` are the same variables as the inventory wrote them.
+    """
+    source = _mapping(_mapping(places).get("deployments"))
     written = variables.get("deployments")
     if written is None:
         return {}
     if not isinstance(written, Mapping):
-        raise SpecError("deployments must be a mapping of names", where=_at(variables, "deployments"))
+        raise SpecError("deployments must be a mapping of names", where=_at(_mapping(places), "deployments"))
     problems: list[SpecError] = []
     read: dict[str, Deployment] = {}
     for name, body in written.items():
-        found = list(_problems(written, name, body))
+        found = list(_problems(source or written, name, body))
         if found:
             problems += found
         else:
@@ -60,25 +64,27 @@ def deployments(variables: Mapping[str, Any]) -> dict[str, Deployment]:
     return read
 
 
-def _problems(written: Mapping[str, Any], name: object, body: object) -> Iterator[SpecError]:
+def _problems(source: Mapping[str, Any], name: object, body: object) -> Iterator[SpecError]:
+    where = _at(source, name)
     if not _NAME.match(str(name)):
         yield SpecError(
             f"{name!r} is no name for a deployment",
-            where=_at(written, name),
+            where=where,
             hint="use letters, digits, - and _, at most 63; it names units and folders on the hosts",
         )
     if not isinstance(body, Mapping):
-        yield SpecError(f"deployment {name} must be a mapping", where=_at(written, name))
+        yield SpecError(f"deployment {name} must be a mapping", where=where)
         return
     try:
         Deployment.model_validate(dict(body))
     except ValidationError as error:
+        places = _mapping(source.get(str(name))) or body
         seen: set[tuple[str, ...]] = set()
         for detail in error.errors():
             path = _path(detail)
             if path not in seen:
                 seen.add(path)
-                yield _explain(str(name), body, path, detail)
+                yield _explain(str(name), places, path, detail)
 
 
 def _path(detail: ErrorDetails) -> tuple[str, ...]:
@@ -161,6 +167,10 @@ def _at(mapping: Mapping[str, Any], key: object) -> Where | None:
     at = getattr(mapping, "at", None)
     where = at(key) if callable(at) else None
     return where if isinstance(where, Where) else None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _whole(mapping: Mapping[str, Any]) -> Where | None:

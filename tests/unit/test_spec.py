@@ -49,6 +49,14 @@ def test_an_unknown_key_names_the_nearest_and_its_place() -> None:
     )
 
 
+def test_places_come_from_what_was_written_where_rendering_forgot_them() -> None:
+    body = LEAST | {"tensor_paralel": 2}
+
+    with pytest.raises(SpecError) as caught:
+        deployments({"deployments": {"r1": body}}, places={"deployments": Placed({"r1": Placed(body)})})
+    assert caught.value.where == Where("fleet.yaml", 13, 5)
+
+
 def test_an_unknown_key_of_a_section_names_the_section() -> None:
     text = problem(LEAST | {"container": {"shmsize": "1g"}})
 
