@@ -15,6 +15,7 @@ import shutil
 import struct
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,15 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 MANIFEST = ".r1fleet-manifest.json"
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"]
-SENTENCES = [
-    "Every host holds one rank, and every rank holds a slice of each tensor.",
-    "What is the answer to the question? Nobody knows, the weights are random.",
-    "One two three four five six seven eight nine ten: 0 1 2 3 4 5 6 7 8 9",
-    "for node in nodes: print(node.rank, node.address)  # leader first",
+# No word stands here twice: see Values.
+ANSWER = (
+    "Two hosts computed this answer together: each rank holds its own slice of every tensor, "
+    "and what you read could not come from only one."
+)
+OTHERS = [
+    "What is the answer to the question?",
+    "for node in nodes: print(node.rank, node.address)",
+    "0 1 2 3 4 5 6 7 8 9",
 ]
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -92,7 +97,7 @@ def main() -> None:
     parser.add_argument("target", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    if (given.target / MANIFEST).exists():
+    if is_sealed(given.target):
         print(f"{given.target} is there already")
         return
     staging = given.target.with_name(f".{given.target.name}.part-{os.getpid()}")
@@ -109,12 +114,12 @@ def write_model(family: str, folder: Path, seed: int) -> None:
     config = FAMILIES[family]
     write_json(folder / "config.json", config)
     write_json(folder / "generation_config.json", {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 0})
-    write_tokenizer(folder, config["vocab_size"], config["max_position_embeddings"])
-    write_weights(folder, list(tensors(config)), np.random.default_rng(seed))
+    said = write_tokenizer(folder, config["vocab_size"], config["max_position_embeddings"])
+    write_weights(folder, list(tensors(config)), Values(np.random.default_rng(seed), said))
 
 
-def write_tokenizer(folder: Path, vocabulary: int, longest: int) -> None:
-    """Train a byte-level tokenizer on a few sentences and write it with its chat template."""
+def write_tokenizer(folder: Path, vocabulary: int, longest: int) -> list[int]:
+    """Train a byte-level tokenizer, write it with its chat template, return the tokens of a whole reply."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -125,7 +130,7 @@ def write_tokenizer(folder: Path, vocabulary: int, longest: int) -> None:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(SENTENCES, trainer)
+    tokenizer.train_from_iterator([ANSWER, *OTHERS], trainer)
     tokenizer.save(str(folder / "tokenizer.json"))
     described = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -137,6 +142,7 @@ def write_tokenizer(folder: Path, vocabulary: int, longest: int) -> None:
         "chat_template": CHAT_TEMPLATE,
     }
     write_json(folder / "tokenizer_config.json", described)
+    return tokenizer.encode(f"<|im_start|>assistant\n{ANSWER}<|im_end|>").ids
 
 
 def tensors(config: dict) -> Shapes:
@@ -197,23 +203,50 @@ def experts(config: dict, name: str) -> Shapes:
     yield from feed_forward(f"{name}.shared_experts", hidden, width * config["n_shared_experts"])
 
 
-def write_weights(folder: Path, shapes: list[tuple[str, tuple[int, ...]]], random: np.random.Generator) -> None:
+class Values:
+    """What the tensors hold: norms are one, biases zero, everything else random, but for one thing.
+
+    The output layer answers each token of ``said`` with the next one: a rank that computes wrongly spoils a known text.
+    """
+
+    def __init__(self, random: np.random.Generator, said: list[int]) -> None:
+        self.random = random
+        self.said = said
+        self.embedding = np.zeros((0, 0), dtype="<f4")
+
+    def of(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Return one tensor's values as float32."""
+        if name.endswith("norm.weight"):
+            return np.ones(shape, dtype="<f4")
+        if name.endswith("bias"):
+            return np.zeros(shape, dtype="<f4")
+        if name.endswith("embed_tokens.weight"):
+            self.embedding = self.random.normal(0.0, 1.0, shape).astype("<f4")
+            return self.embedding
+        values = self.random.normal(0.0, 0.02, shape).astype("<f4")
+        if name == "lm_head.weight":
+            for token, following in pairwise(self.said):
+                values[following] += self.embedding[token] / 4
+        return values
+
+
+def write_weights(folder: Path, shapes: list[tuple[str, tuple[int, ...]]], values: Values) -> None:
     """Write the tensors into two shards and the index that names them."""
     half = (len(shapes) + 1) // 2
     index, total = {}, 0
     for number, part in enumerate((shapes[:half], shapes[half:]), start=1):
         shard = f"model-{number:05d}-of-00002.safetensors"
-        total += write_shard(folder / shard, part, random)
+        total += write_shard(folder / shard, part, values)
         index.update({name: shard for name, _ in part})
     write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": index})
 
 
-def write_shard(path: Path, shapes: list[tuple[str, tuple[int, ...]]], random: np.random.Generator) -> int:
+def write_shard(path: Path, shapes: list[tuple[str, tuple[int, ...]]], values: Values) -> int:
     """Write one safetensors file; return the size of its data."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     contents, offset = [], 0
     for name, shape in shapes:
-        kind, content = tensor(name, shape, random)
+        kind, content = encode(name, values.of(name, shape))
         header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [offset, offset + len(content)]}
         contents.append(content)
         offset += len(content)
@@ -223,16 +256,10 @@ def write_shard(path: Path, shapes: list[tuple[str, tuple[int, ...]]], random: n
     return offset
 
 
-def tensor(name: str, shape: tuple[int, ...], random: np.random.Generator) -> tuple[str, bytes]:
-    """Return one tensor's type and bytes: norms are one, biases zero, everything else random."""
+def encode(name: str, values: np.ndarray) -> tuple[str, bytes]:
+    """Return a tensor's type and bytes: the router's correction in full precision, the rest as bfloat16."""
     if name.endswith("e_score_correction_bias"):
-        return "F32", np.zeros(shape, dtype="<f4").tobytes()
-    if name.endswith("norm.weight"):
-        values = np.ones(shape, dtype="<f4")
-    elif name.endswith(".bias"):
-        values = np.zeros(shape, dtype="<f4")
-    else:
-        values = random.normal(0.0, 0.02, shape).astype("<f4")
+        return "F32", values.tobytes()
     # bfloat16 is the upper half of a float32.
     return "BF16", (values.view("<u4") >> 16).astype("<u2").tobytes()
 
@@ -246,8 +273,17 @@ def seal(folder: Path, name: str) -> None:
     write_json(folder / MANIFEST, {"schema": 1, "name": f"tiny {name}", "files": files})
 
 
+def is_sealed(folder: Path) -> bool:
+    """Tell whether the folder has a manifest and every file is as it says."""
+    try:
+        listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        return all(hashlib.sha256((folder / row["path"]).read_bytes()).hexdigest() == row["sha256"] for row in listed)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 def publish(staging: Path, target: Path) -> None:
-    """Flush the staged folder to disk and give it its name; what stood there without a manifest goes."""
+    """Flush the staged folder to disk and give it its name; what stood there unsealed goes."""
     for path in [*staging.iterdir(), staging]:
         descriptor = os.open(path, os.O_RDONLY)
         os.fsync(descriptor)
