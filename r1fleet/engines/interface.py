@@ -37,6 +37,14 @@ class RankRequest:
         """Return how many hosts the gang has."""
         return len(self.gang.nodes)
 
+    @property
+    def rendezvous(self) -> str:
+        """Return the leader's address and port, as `host:port`."""
+        address = self.gang.leader.address
+        return (
+            f"[{address}]:{self.gang.rendezvous_port}" if ":" in address else f"{address}:{self.gang.rendezvous_port}"
+        )
+
     def program(self, name: str) -> str:
         """Return what to execute for one of the engine's programs."""
         return f"{self.programs.rstrip('/')}/{name}" if self.programs else name

@@ -38,7 +38,7 @@ PARSERS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """Values of ``reasoning-parser`` that are spelled for the other engine."""
 
-TABLES: Final[Mapping[str, tuple[str, ...]]] = {"vllm": ("0.32",), "sglang": ("0.5.23",)}
+TABLES: Final[Mapping[str, tuple[str, ...]]] = {"vllm": ("0.32",), "sglang": ("0.5.23",), "lmdeploy": ("0.18",)}
 """Versions whose options are packaged, newest first."""
 # fmt: on
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from r1fleet.engines.interface import Engine
+from r1fleet.engines.lmdeploy import LMDeploy
 from r1fleet.engines.sglang import SGLang
 from r1fleet.engines.vllm import VLLM
 from r1fleet.errors import SpecError
 
-ENGINES: Final[Mapping[str, Engine]] = {"vllm": VLLM(), "sglang": SGLang()}
+ENGINES: Final[Mapping[str, Engine]] = {"vllm": VLLM(), "sglang": SGLang(), "lmdeploy": LMDeploy()}
 
 
 def engine_of(name: str) -> Engine:
@@ -18,6 +19,6 @@ def engine_of(name: str) -> Engine:
     engine = ENGINES.get(name)
     if engine is None:
         raise SpecError(
-            f"engine {name} is not supported by this version", hint="this version plans " + " and ".join(ENGINES)
+            f"engine {name} is not supported by this version", hint="this version plans " + ", ".join(ENGINES)
         )
     return engine

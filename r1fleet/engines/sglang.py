@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from r1fleet.command import Command, cmd
 from r1fleet.engines.interface import Kind, RankRequest
+from r1fleet.engines.openai import chat_completion
 from r1fleet.engines.options import Written, at_least
 from r1fleet.errors import SpecError
 from r1fleet.spec import Deployment
@@ -73,7 +74,7 @@ class SGLang:
             {
                 "--nnodes": request.hosts,
                 "--node-rank": request.node.rank,
-                "--dist-init-addr": _joined(request.gang.leader.address, request.gang.rendezvous_port),
+                "--dist-init-addr": request.rendezvous,
             }
             if request.hosts > 1
             else None,
@@ -97,12 +98,7 @@ class SGLang:
 
     def completion_request(self, model: str, prompt: str, *, max_tokens: int) -> Mapping[str, Any]:
         """Return the body of a chat completion request."""
-        return {
-            "model": model,
-            "messages": [{"role": "user", "content": prompt}],
-            "max_tokens": max_tokens,
-            "temperature": 0,
-        }
+        return chat_completion(model, prompt, max_tokens)
 
     def _refuse(self, request: RankRequest) -> None:
         accelerator = request.deployment.accelerator
@@ -132,10 +128,6 @@ def _environment(request: RankRequest) -> Iterator[tuple[str, str]]:
         base |= {"GLOO_SOCKET_IFNAME": interface, "NCCL_SOCKET_IFNAME": interface}
     base |= {"HF_HUB_OFFLINE": "1"}
     yield from (base | request.deployment.env).items()
-
-
-def _joined(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _no_key(what: str) -> SpecError:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from r1fleet.command import Command, cmd
 from r1fleet.engines.interface import Kind, RankRequest
+from r1fleet.engines.openai import chat_completion
 from r1fleet.engines.options import Written
 from r1fleet.spec import Deployment
 
@@ -112,12 +113,7 @@ class VLLM:
 
     def completion_request(self, model: str, prompt: str, *, max_tokens: int) -> Mapping[str, Any]:
         """Return the body of a chat completion request."""
-        return {
-            "model": model,
-            "messages": [{"role": "user", "content": prompt}],
-            "max_tokens": max_tokens,
-            "temperature": 0,
-        }
+        return chat_completion(model, prompt, max_tokens)
 
 
 def _written(name: str, deployment: Deployment) -> Written:

@@ -40,7 +40,7 @@ def refusals(ground: Ground, ways: Parallelism) -> Iterator[str]:
     """Tell everything that stands against a division."""
     yield from _placement(ground, ways)
     yield from _accelerator(ground, ways)
-    yield from _expert_ways(ground.engine, ways)
+    yield from _engine(ground.engine, ways)
     if ground.shape is not None:
         yield from _divisibility(ground.shape, ways, vastai=ground.accelerator == "vastai")
         yield from _memory(ground, ground.shape, ways)
@@ -93,8 +93,10 @@ def _accelerator(ground: Ground, ways: Parallelism) -> Iterator[str]:
             yield "vLLM on CPU does not serve with expert parallel: its worker dies at the first request"
 
 
-def _expert_ways(engine: str, ways: Parallelism) -> Iterator[str]:
-    """Expert parallel regroups the devices that tensor and data parallel already take."""
+def _engine(engine: str, ways: Parallelism) -> Iterator[str]:
+    """Tell what an engine lacks; expert parallel regroups the devices that tensor and data parallel already take."""
+    if engine == "lmdeploy" and (ways.pipeline, ways.data, ways.expert) != (1, 1, 1):
+        yield "LMDeploy is planned with tensor parallel only"
     if ways.expert == 1:
         return
     if engine == "vllm" and ways.expert != ways.tensor * ways.data:

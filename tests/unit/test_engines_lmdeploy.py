@@ -1,0 +1,97 @@
+"""LMDeploy's commands, as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from r1fleet.engines import RankRequest, engine_of
+from r1fleet.engines.options import spelling
+from r1fleet.errors import SpecError
+from r1fleet.spec import Deployment, resolve
+from r1fleet.topology import Gang, Node, Parallelism, Site, known_shape, plan_gangs
+
+LMDEPLOY = engine_of("lmdeploy")
+MODEL = "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B"
+BASE: dict[str, Any] = {"engine": "lmdeploy", "engine_version": "0.18.0", "model": MODEL, "hosts": "gpu"}
+
+
+def request(rank: int = 0, *, hosts: int = 1, leader: str = "10.0.0.1", **more: Any) -> RankRequest:
+    deployment = resolve("r1", Deployment.model_validate(BASE | {"model_path": "/w/m"} | more))
+    nodes = (Node(0, "h1", leader, "eth0", 4), Node(1, "h2", "10.0.0.2", "eth1", 4))[:hosts]
+    return RankRequest("r1", deployment, Gang(0, nodes, Parallelism(4 * hosts), 20000), nodes[rank])
+
+
+def test_one_host() -> None:
+    assert (
+        LMDEPLOY.command(request(max_model_len=8192, args={"cache-max-entry-count": 0.5})).lines()
+        == f"""\
+HF_HUB_OFFLINE=1 \\
+    lmdeploy serve api_server /w/m \\
+    --model-name {MODEL} \\
+    --server-name 0.0.0.0 \\
+    --server-port 23333 \\
+    --tp 4 \\
+    --session-len 8192 \\
+    --cache-max-entry-count 0.5"""
+    )
+    assert LMDEPLOY.notes(request()) == ()
+
+
+def test_the_second_of_two_hosts() -> None:
+    asked = request(1, hosts=2)
+
+    assert (
+        LMDEPLOY.command(asked).lines()
+        == f"""\
+GLOO_SOCKET_IFNAME=eth1 \\
+    NCCL_SOCKET_IFNAME=eth1 \\
+    HF_HUB_OFFLINE=1 \\
+    lmdeploy serve api_server /w/m \\
+    --model-name {MODEL} \\
+    --server-name 0.0.0.0 \\
+    --server-port 23333 \\
+    --tp 8 \\
+    --backend turbomind \\
+    --nnodes 2 \\
+    --node-rank 1 \\
+    --dist-init-addr 10.0.0.1:20000"""
+    )
+    assert "falls back in silence" in LMDEPLOY.notes(asked)[0]
+
+
+def test_every_generated_option_is_one_of_lmdeploys() -> None:
+    table = spelling("lmdeploy", "0.18.0")
+    assert table is not None
+    words = LMDEPLOY.command(request(1, hosts=2, max_model_len=1)).argv
+
+    assert {word.removeprefix("--") for word in words if word.startswith("--")} <= table.names
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"accelerator": "cpu"}, "LMDeploy is not planned for accelerator cpu"),
+        ({"args": {"backend": "pytorch"}}, "only TurboMind joins hosts"),
+        ({"args": {"tp": 2}}, "use the deployment's key tensor_parallel"),
+        ({"leader": "fd00::1"}, "cannot meet at the IPv6 address fd00::1"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        LMDEPLOY.command(request(hosts=2, **more))
+    assert message in str(caught.value)
+
+
+def test_a_key_is_refused_with_the_reason() -> None:
+    with pytest.raises(SpecError, match="LMDeploy takes it only on its command line"):
+        LMDEPLOY.refuse_secret("r1")
+
+
+def test_auto_divides_by_tensor_parallel_only() -> None:
+    deployment = Deployment.model_validate(BASE | {"machine": "8xL40S"})
+    gang = plan_gangs("r1", deployment, [Site("h1")], shape=known_shape(MODEL))[0]
+
+    assert gang.parallel == Parallelism(4)
+    assert "4 of 8 devices stay idle" in gang.reasons
