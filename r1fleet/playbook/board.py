@@ -18,33 +18,61 @@ class Board:
 
     def __init__(self, run: RunState) -> None:
         self._run = run
+        self._last: Task | None = None
 
     def started(self, task: Task, state: HostState, *, handler: bool = False) -> None:
-        """Tell that a task begins."""
+        """Tell that a task begins, unless that was the last thing told: hosts that go their own way share a title."""
+        if self._last is task and self._run.current.free:
+            return
+        self._last = task
         self._run.observer(TaskStarted(self.title(task, state), task.action, _role(task), str(task.where), handler))
 
     def title(self, task: Task, state: HostState) -> str:
         """Return a task's name, rendered where it can be."""
         try:
-            return render_text(task.name, scope_of(self._run, state, task)) if task.name else task.action
+            if task.name:
+                return render_text(task.name, scope_of(self._run, state, task))
+            role = task.args.get("name", task.args.get("role")) if task.action == "include_role" else None
+            return f"include_role : {role}" if role else task.action
         except FleetError:
             return str(task.name)
 
-    def post(self, task: Task, state: HostState, outcome: Outcome, *, rescuable: bool = False, seconds: float = 0.0) -> None:
-        """Count and tell one result, and take the host out of play where it must be."""
+    def post(
+        self,
+        task: Task,
+        state: HostState,
+        outcome: Outcome,
+        *,
+        rescuable: bool = False,
+        seconds: float = 0.0,
+        times: int = 1,
+    ) -> None:
+        """Count and tell one result (an include counts once per file), and take the host out of play where it must be."""
         status = self._status(task, state, outcome, rescuable=rescuable)
         changed = 1 if outcome.result.get("changed") else 0
         if status in {"ok", "changed"}:
-            state.count(ok=1, changed=changed)
+            state.count(ok=times, changed=changed)
         elif status == "ignored":
             state.count(ok=1, ignored=1, changed=changed)
         else:
             state.count(**{status: 1})
         state.failed = state.failed or status in {"failed", "rescued"}
         state.unreachable = state.unreachable or status == "unreachable"
+        if self._run.current.free:
+            self.started(task, state)
         result = censored(outcome.result) if self._hidden(task, state) else outcome.result
         self._run.observer(
-            TaskResult(state.name, self.title(task, state), status, result, _role(task), task.action, str(task.where), outcome.looped, seconds)
+            TaskResult(
+                state.name,
+                self.title(task, state),
+                status,
+                result,
+                _role(task),
+                task.action,
+                str(task.where),
+                outcome.looped,
+                seconds,
+            )
         )
 
     def _status(self, task: Task, state: HostState, outcome: Outcome, *, rescuable: bool) -> str:

@@ -12,7 +12,14 @@ import r1fleet.modules
 from r1fleet.agent.arguments import Spec
 from r1fleet.playbook.actions.tables import CONTROLLER, OWN_OPTIONS, Row
 
-_COLLECTIONS = ("ansible.builtin.", "ansible.legacy.", "ansible.posix.", "community.general.", "ansible.utils.", "community.crypto.")
+_COLLECTIONS = (
+    "ansible.builtin.",
+    "ansible.legacy.",
+    "ansible.posix.",
+    "community.general.",
+    "ansible.utils.",
+    "community.crypto.",
+)
 _OTHER_NAMES = {"systemd_service": "systemd"}
 
 
@@ -65,7 +72,9 @@ def _of_controller(stem: str, row: Row) -> Known:
     spec = Spec.of(_module(row.module)) if row.module else Spec({})
     if row.arguments:
         spec = Spec(row.arguments)
-    return Known(stem, spec, row.free_form, on_host=False, local=row.local, check_mode=True, any_argument=row.any_argument)
+    return Known(
+        stem, spec, row.free_form, on_host=False, local=row.local, check_mode=True, any_argument=row.any_argument
+    )
 
 
 def short_name(name: str) -> str:

@@ -22,7 +22,16 @@ from r1fleet.playbook.problems import Problems
 from r1fleet.playbook.scope import where_of
 from r1fleet.playbook.templating import environment, parse_expression, parse_text, syntax_error
 
-_SAMPLES = {"bool": False, "int": 1, "float": 1.0, "list": [], "dict": {}, "mode": "0644", "bytes": "1", "jsonarg": "{}"}
+_SAMPLES = {
+    "bool": False,
+    "int": 1,
+    "float": 1.0,
+    "list": [],
+    "dict": {},
+    "mode": "0644",
+    "bytes": "1",
+    "jsonarg": "{}",
+}
 _EXPRESSIONS = ("until", "changed_when", "failed_when")
 
 

@@ -71,7 +71,10 @@ class _Context(Context):
 
 class _Template(jinja2.Template):
     def new_context(
-        self, vars: Any = None, shared: bool = False, locals: Mapping[str, Any] | None = None  # noqa: A002, FBT001, FBT002
+        self,
+        vars: Any = None,
+        shared: bool = False,
+        locals: Mapping[str, Any] | None = None,  # noqa: A002, FBT001, FBT002
     ) -> Context:
         """Make a context over a scope."""
         scope = vars if isinstance(vars, Scope) else Scope([vars or {}], lambda value, _: value)

@@ -195,7 +195,12 @@ def to_json(value: Any, **options: Any) -> str:
 def to_nice_json(value: Any, indent: int = 4, sort_keys: bool = True, **options: Any) -> str:  # noqa: FBT001, FBT002
     """Write JSON on many lines."""
     return json.dumps(
-        value, indent=indent, sort_keys=sort_keys, separators=(",", ": "), ensure_ascii=options.get("ensure_ascii", True), default=str
+        value,
+        indent=indent,
+        sort_keys=sort_keys,
+        separators=(",", ": "),
+        ensure_ascii=options.get("ensure_ascii", True),
+        default=str,
     )
 
 
@@ -210,7 +215,15 @@ class _Dumper(yaml.SafeDumper):
 
 def to_yaml(value: Any, **options: Any) -> str:
     """Write YAML in short."""
-    return str(yaml.dump(value, Dumper=_Dumper, allow_unicode=True, default_flow_style=options.pop("default_flow_style", None), **options))
+    return str(
+        yaml.dump(
+            value,
+            Dumper=_Dumper,
+            allow_unicode=True,
+            default_flow_style=options.pop("default_flow_style", None),
+            **options,
+        )
+    )
 
 
 def to_nice_yaml(value: Any, indent: int = 4, **options: Any) -> str:

@@ -34,7 +34,15 @@ def comment(text: Any, style: str = "plain", **options: Any) -> str:
     """Make a comment of text."""
     if style not in _COMMENTS:
         raise FilterError(f"Invalid style {style!r}, valid styles: {', '.join(_COMMENTS)}")
-    use = {"newline": "\n", "beginning": "", "end": "", "prefix_count": 1, "postfix_count": 1, **_COMMENTS[style], **options}
+    use = {
+        "newline": "\n",
+        "beginning": "",
+        "end": "",
+        "prefix_count": 1,
+        "postfix_count": 1,
+        **_COMMENTS[style],
+        **options,
+    }
     newline, decoration = use["newline"], use["decoration"]
     prefix, postfix = use.get("prefix", decoration.rstrip()), use.get("postfix", decoration.rstrip())
     lines = [f"{decoration}{line}".rstrip() for line in str(text).split(newline)]
@@ -50,7 +58,12 @@ def comment(text: Any, style: str = "plain", **options: Any) -> str:
 
 
 def regex_replace(
-    value: Any, pattern: str = "", replacement: str = "", ignorecase: bool = False, multiline: bool = False, count: int = 0  # noqa: FBT001, FBT002
+    value: Any,
+    pattern: str = "",
+    replacement: str = "",
+    ignorecase: bool = False,
+    multiline: bool = False,
+    count: int = 0,  # noqa: FBT001, FBT002
 ) -> str:
     """Replace what a pattern matches."""
     return re.sub(pattern, replacement, str(value), count=count, flags=_flags(ignorecase, multiline))

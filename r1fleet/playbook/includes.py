@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from r1fleet.errors import FleetError
+from r1fleet.events import ItemResult
 from r1fleet.inventory.source import Block as Written
 from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.inherit import handed_down
-from r1fleet.playbook.loops import Item, items_of, turns
+from r1fleet.playbook.loops import Item, items_of, label_of, turns
 from r1fleet.playbook.model import Node, Settings, Task
 from r1fleet.playbook.nodes import read_file, read_role
 from r1fleet.playbook.outcome import Outcome, failure, finished, of_items, skipped
@@ -51,6 +52,11 @@ class Includes:
         except FleetError as error:
             return failure(error), []
         pairs = [self._one(task, item.scope, item) for item in items]
+        for item, (outcome, _) in zip(items, pairs, strict=True):
+            if outcome.status != "ok":
+                self.run.observer(
+                    ItemResult(state.name, task.title, label_of(task.loop, item), outcome.status, outcome.result)
+                )
         return of_items([outcome for outcome, _ in pairs]), [wanted for _, wanted in pairs if wanted]
 
     def read(self, task: Task, wanted: Wanted) -> tuple[Node, ...]:
@@ -72,7 +78,9 @@ class Includes:
             task.stack,
             params=params,
         )
-        nodes = self._tasks(reader, task, wanted) if task.action == "include_tasks" else self._role(reader, task, wanted)
+        nodes = (
+            self._tasks(reader, task, wanted) if task.action == "include_tasks" else self._role(reader, task, wanted)
+        )
         problems.raise_all()
         return nodes
 
@@ -115,4 +123,3 @@ def _own_vars(task: Task) -> Mapping[str, Any]:
     for part in task.settings.vars[inherited:]:
         merged.update(part)
     return merged
-

@@ -16,7 +16,9 @@ INHERITED = frozenset(
         "vars", "when",
     }
 )  # fmt: skip
-ACCEPTED = frozenset({"name", "collections"})  # collections: names are resolved in a fixed set, searching another is refused
+ACCEPTED = frozenset(
+    {"name", "collections"}
+)  # collections: names are resolved in a fixed set, searching another is refused
 PLAY = ACCEPTED | (INHERITED - {"when", "notify", "delegate_to", "delegate_facts"}) | frozenset(
     {
         "connection", "force_handlers", "gather_facts", "gather_subset", "gather_timeout", "handlers", "hosts", "max_fail_percentage", "order",

@@ -20,5 +20,7 @@ def load_playbook(
     search = search or Search.beside(inventory.path)
     found = search.playbook(str(path))
     if found is None:
-        raise PlaybookError(f"no such playbook: {path}", hint="give the path of a YAML file, or the name of one in playbooks/")
+        raise PlaybookError(
+            f"no such playbook: {path}", hint="give the path of a YAML file, or the name of one in playbooks/"
+        )
     return read_playbook(found, search, extra_vars or {})

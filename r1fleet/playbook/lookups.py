@@ -42,7 +42,9 @@ def find_file(context: Mapping[str, Any], name: str, kind: str) -> Path | None:
 def _required_file(context: Context, name: str, kind: str) -> Path:
     path = find_file(context, str(name), kind)
     if path is None:
-        raise FilterError(f"could not locate file {name!r}, looked in {', '.join(map(str, search_folders(context, kind)))}")
+        raise FilterError(
+            f"could not locate file {name!r}, looked in {', '.join(map(str, search_folders(context, kind)))}"
+        )
     return path
 
 
@@ -117,12 +119,18 @@ def _one_password(context: Context, term: str, options: dict[str, Any]) -> str:
     return password
 
 
-def _first_found(context: Context, *terms: Any, files: Any = None, paths: Any = None, skip: bool = False, **__: Any) -> list[Any]:
+def _first_found(
+    context: Context, *terms: Any, files: Any = None, paths: Any = None, skip: bool = False, **__: Any
+) -> list[Any]:
     names: list[Any] = []
     for term in [*flatten(terms), *([{"files": files, "paths": paths or [], "skip": skip}] if files else [])]:
         if isinstance(term, Mapping):
             skip = skip or bool(term.get("skip"))
-            names += [str(Path(folder) / name) for name in _listed(term.get("files")) for folder in _listed(term.get("paths")) or ["."]]
+            names += [
+                str(Path(folder) / name)
+                for name in _listed(term.get("files"))
+                for folder in _listed(term.get("paths")) or ["."]
+            ]
         else:
             names.append(term)
     for name in names:
@@ -155,7 +163,9 @@ def _fileglob(context: Context, *patterns: str) -> list[Any]:
     return found
 
 
-_SEQUENCE = re.compile(r"^(?:(?P<start>0?x?[0-9a-f]+)-)?(?P<end>0?x?[0-9a-f]+)(?:/(?P<stride>-?\w+))?(?::(?P<format>.+))?$", re.IGNORECASE)
+_SEQUENCE = re.compile(
+    r"^(?:(?P<start>0?x?[0-9a-f]+)-)?(?P<end>0?x?[0-9a-f]+)(?:/(?P<stride>-?\w+))?(?::(?P<format>.+))?$", re.IGNORECASE
+)
 
 
 def _sequence(_: Context, *terms: str, **options: Any) -> list[Any]:
@@ -195,7 +205,9 @@ def _nested(_: Context, *terms: Any) -> list[Any]:
 
 
 def _subelements(_: Context, items: Any, path: Any, flags: Any = None) -> list[Any]:
-    return [list(pair) for pair in subelements(items, path, bool((flags or {}).get("skip_missing")))]
+    pairs = subelements(items, path, bool((flags or {}).get("skip_missing")))
+    top = str(path).partition(".")[0]
+    return [[{key: value for key, value in element.items() if key != top}, item] for element, item in pairs]
 
 
 LOOKUPS: dict[str, Lookup] = {
@@ -224,7 +236,9 @@ LOOKUPS: dict[str, Lookup] = {
 
 
 @pass_context
-def lookup(context: Context, name: str, *terms: Any, wantlist: bool = False, errors: str = "strict", **options: Any) -> Any:
+def lookup(
+    context: Context, name: str, *terms: Any, wantlist: bool = False, errors: str = "strict", **options: Any
+) -> Any:
     """Look something up on the controller; several answers are joined by commas unless ``wantlist``."""
     stem = name.rpartition(".")[2]
     if stem not in LOOKUPS:

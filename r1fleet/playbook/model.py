@@ -124,7 +124,7 @@ class RoleTasks:
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """One play; ``sections`` are pre_tasks, roles, tasks and post_tasks, each followed by its handlers."""
+    """One play; ``sections`` are pre_tasks, roles with tasks, and post_tasks, each followed by its handlers."""
 
     name: str
     hosts: Any

@@ -127,7 +127,10 @@ def read_role(reader: Reader, args: Mapping[str, Any], where: Where, given: Role
     use = replace(use, dependencies=dependencies)
     inside = inside.inside(role=use)
     stem = str(args.get("tasks_from") or "main")
-    body = (*_validation(inside, about, stem, args), *_entry(inside, "tasks", stem, where, required="tasks_from" in args))
+    body = (
+        *_validation(inside, about, stem, args),
+        *_entry(inside, "tasks", stem, where, required="tasks_from" in args),
+    )
     stem = str(args.get("handlers_from") or "main")
     handlers = _entry(inside.inside(in_handlers=True), "handlers", stem, where, required="handlers_from" in args)
     return RoleTasks(
@@ -140,8 +143,12 @@ def read_role(reader: Reader, args: Mapping[str, Any], where: Where, given: Role
 
 
 def _use(reader: Reader, path: Path, args: Mapping[str, Any], where: Where, use: RoleUse) -> RoleUse:
-    defaults = rolefiles.variables(reader, path / "defaults", str(args.get("defaults_from") or "main"), where, required="defaults_from" in args)
-    given = rolefiles.variables(reader, path / "vars", str(args.get("vars_from") or "main"), where, required="vars_from" in args)
+    defaults = rolefiles.variables(
+        reader, path / "defaults", str(args.get("defaults_from") or "main"), where, required="defaults_from" in args
+    )
+    given = rolefiles.variables(
+        reader, path / "vars", str(args.get("vars_from") or "main"), where, required="vars_from" in args
+    )
     return replace(use, defaults=defaults, vars={**given, **use.vars})
 
 
@@ -172,7 +179,9 @@ def read_role_item(reader: Reader, item: Any, where: Where) -> RoleTasks | None:
     with reader.problems.catch():
         name = reader.static(item.get("role") or item.get("name"))
         given = item.get("vars") or {}
-        role = read_role(reader.inside(settings=settings), {"name": name}, where, RoleUse("", Path(), vars=given, params=params))
+        role = read_role(
+            reader.inside(settings=settings), {"name": name}, where, RoleUse("", Path(), vars=given, params=params)
+        )
         key = repr((role.use.path, given, params, settings))
         if key in reader.once and not role.allow_duplicates:
             return None
@@ -190,7 +199,18 @@ def _validation(reader: Reader, about: rolefiles.Meta, stem: str, args: Mapping[
     options = {"argument_spec": spec.get("options") or {}}
     settings = replace(reader.settings, tags=(*reader.settings.tags, "always"))
     title = f"Validating arguments against arg spec '{stem}'{about_it}"
-    return (Task(title, "validate_argument_spec", options, settings, where, reader.role.path, reader.role),)
+    return (
+        Task(
+            title,
+            "validate_argument_spec",
+            options,
+            settings,
+            where,
+            reader.role.path,
+            reader.role,
+            params=reader.params,
+        ),
+    )
 
 
 def _look_ahead(reader: Reader, task: Task) -> None:

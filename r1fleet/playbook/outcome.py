@@ -60,13 +60,21 @@ def of_items(outcomes: Sequence[Outcome]) -> Outcome:
     """Return the outcome of a loop."""
     results = [outcome.result for outcome in outcomes]
     if not results:
-        return Outcome("skipped", {"changed": False, "results": [], "skipped": True, "skipped_reason": "No items in the list"}, looped=True)
+        return Outcome(
+            "skipped",
+            {"changed": False, "results": [], "skipped": True, "skipped_reason": "No items in the list"},
+            looped=True,
+        )
     changed = any(result.get("changed") for result in results)
     base: Reply = {"changed": changed, "results": results}
     if any(outcome.status == "unreachable" for outcome in outcomes):
-        return Outcome("unreachable", {**base, "unreachable": True, "msg": "One or more items unreachable"}, looped=True)
+        return Outcome(
+            "unreachable", {**base, "unreachable": True, "msg": "One or more items unreachable"}, looped=True
+        )
     if any(outcome.status == "failed" for outcome in outcomes):
-        return Outcome("failed", {**base, "failed": True, "msg": "One or more items failed", "skipped": False}, looped=True)
+        return Outcome(
+            "failed", {**base, "failed": True, "msg": "One or more items failed", "skipped": False}, looped=True
+        )
     if all(outcome.status == "skipped" for outcome in outcomes):
         return Outcome("skipped", {**base, "skipped": True, "msg": "All items skipped"}, looped=True)
     done = {**base, "skipped": False, "msg": "All items completed", "failed": False}

@@ -25,7 +25,9 @@ _ORDERS = frozenset({"inventory", "sorted", "reverse_sorted", "reverse_inventory
 def read_playbook(path: Path, search: Search, extra_vars: Mapping[str, Any]) -> Playbook:
     """Read a playbook with all it names; raise one error that holds every problem."""
     if not path.is_file():
-        raise PlaybookError(f"no such playbook: {path}", hint="give the path of a YAML file, or the name of one in playbooks/")
+        raise PlaybookError(
+            f"no such playbook: {path}", hint="give the path of a YAML file, or the name of one in playbooks/"
+        )
     problems = Problems()
     path = path.resolve()
     reader = Reader(search, problems, path.parent, extra_vars, folder=path.parent)
@@ -46,7 +48,9 @@ def _plays(reader: Reader, path: Path, stack: tuple[Path, ...]) -> Iterator[Play
         return
     for item in written:
         if not isinstance(item, Written):
-            reader.problems.add("a play is a mapping", where_of(item, Where(str(path), 1)), hint="begin with `- hosts: ...`")
+            reader.problems.add(
+                "a play is a mapping", where_of(item, Where(str(path), 1)), hint="begin with `- hosts: ...`"
+            )
         elif any(str(key).endswith("import_playbook") for key in item):
             yield from _imported(reader, item, (*stack, path))
         else:
@@ -58,7 +62,9 @@ def _plays(reader: Reader, path: Path, stack: tuple[Path, ...]) -> Iterator[Play
 def _imported(reader: Reader, item: Written, stack: tuple[Path, ...]) -> Iterator[Play]:
     keywords.check_keywords(item, keywords.IMPORT_PLAYBOOK, "import_playbook", reader.problems)
     key = next(key for key in item if str(key).endswith("import_playbook"))
-    settings = handed_down(reader.settings, {name: item[name] for name in ("tags", "when", "vars") if name in item}, reader.problems)
+    settings = handed_down(
+        reader.settings, {name: item[name] for name in ("tags", "when", "vars") if name in item}, reader.problems
+    )
     with reader.problems.catch():
         name = str(reader.inside(settings=settings).static(item[key]))
         path = (reader.playbook_dir / name).resolve()
@@ -67,7 +73,9 @@ def _imported(reader: Reader, item: Written, stack: tuple[Path, ...]) -> Iterato
             raise PlaybookError(f"import cycle: {chain}", where=item.at(key))
         if not path.is_file():
             raise PlaybookError(f"no such playbook: {name}", where=item.at(key))
-        inside = Reader(reader.search, reader.problems, path.parent, reader.extra_vars, settings=settings, folder=path.parent)
+        inside = Reader(
+            reader.search, reader.problems, path.parent, reader.extra_vars, settings=settings, folder=path.parent
+        )
         yield from _plays(inside, path, stack)
 
 
@@ -102,7 +110,7 @@ def _with_sections(reader: Reader, item: Written, settings: Settings, variables:
         vars_files=as_tuple(item.get("vars_files")),
         prompts=tuple(prompt for prompt in as_tuple(item.get("vars_prompt")) if isinstance(prompt, Mapping)),
         keywords=dict(item),
-        sections=(pre, roles, tasks, post),
+        sections=(pre, (*roles, *tasks), post),
         handlers=(*role_handlers, *handlers, *reader.handlers),
         uses=tuple(reader.uses),
     )

@@ -23,7 +23,12 @@ from r1fleet.playbook.variables import scope_of
 from r1fleet.playbook.work import Work, flag, manner_of
 from r1fleet.transport import Reply
 
-_RAW = {"debug": frozenset({"var"}), "assert": frozenset({"that"}), "include_tasks": frozenset({"apply"}), "include_role": frozenset({"apply"})}
+_RAW = {
+    "debug": frozenset({"var"}),
+    "assert": frozenset({"that"}),
+    "include_tasks": frozenset({"apply"}),
+    "include_role": frozenset({"apply"}),
+}
 """Arguments that are expressions or keywords, and rendered by their action."""
 
 
@@ -37,7 +42,9 @@ class Performer:
     async def perform(self, task: Task, state: HostState) -> Outcome:
         """Do a task on a host, keep what it registers and finds; never raises for the host's failure."""
         scope = scope_of(self.run, state, task)
-        outcome = await (self._once(task, state, scope) if task.loop is None else self._loop(task, task.loop, state, scope))
+        outcome = await (
+            self._once(task, state, scope) if task.loop is None else self._loop(task, task.loop, state, scope)
+        )
         register(task, state, outcome.result)
         return outcome
 
@@ -81,7 +88,9 @@ class Performer:
         except FleetError as error:
             label, hidden = f"({error.what})", True
         result = censored(outcome.result) if hidden else outcome.result
-        self.run.observer(ItemResult(state.name, task.title, "(censored due to no_log)" if hidden else label, outcome.status, result))
+        self.run.observer(
+            ItemResult(state.name, task.title, "(censored due to no_log)" if hidden else label, outcome.status, result)
+        )
 
     async def _once(self, task: Task, state: HostState, scope: Scope) -> Outcome:
         """Do a task without its loop."""

@@ -30,7 +30,11 @@ class Search:
 
     def playbook(self, name: str) -> Path | None:
         """Find a playbook by path or name."""
-        places = [Path(name), *(folder / part / name for folder in self.folders for part in ("", "playbooks")), packaged("playbooks") / name]
+        places = [
+            Path(name),
+            *(folder / part / name for folder in self.folders for part in ("", "playbooks")),
+            packaged("playbooks") / name,
+        ]
         return next((place for place in places if place.is_file()), None)
 
     def role_folders(self, playbook_dir: Path) -> list[Path]:
@@ -73,7 +77,13 @@ class Reader:
         """Render a value that must be known before any host is touched."""
         role = self.role
         layers: list[Mapping[str, Any]] = [self.extra_vars, *reversed(self.settings.vars)]
-        layers.append({"playbook_dir": str(self.playbook_dir), "role_path": str(role.path) if role else "", "role_name": role.name if role else ""})
+        layers.append(
+            {
+                "playbook_dir": str(self.playbook_dir),
+                "role_path": str(role.path) if role else "",
+                "role_name": role.name if role else "",
+            }
+        )
         if role is not None:
             layers += [role.params, role.vars, role.defaults]
         return render(value, Scope(layers, render_lazy))
@@ -86,5 +96,7 @@ class Reader:
         bases += [self.playbook_dir / kind, self.playbook_dir]
         found = next((base / name for base in bases if (base / name).is_file()), None)
         if found is None:
-            self.problems.take(PlaybookError(f"file {name!r} not found", where=where, hint=f"looked in {', '.join(map(str, bases))}"))
+            self.problems.take(
+                PlaybookError(f"file {name!r} not found", where=where, hint=f"looked in {', '.join(map(str, bases))}")
+            )
         return found.resolve() if found else None

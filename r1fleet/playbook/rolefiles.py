@@ -30,11 +30,15 @@ def locate(reader: Reader, name: str, where: Where) -> Path:
     folders = reader.search.role_folders(reader.playbook_dir)
     if reader.role is not None:
         folders = [reader.role.path.parent, *folders]
-    candidates = [reader.playbook_dir / name, Path(name).expanduser()] if "/" in name else [folder / name for folder in folders]
+    candidates = (
+        [reader.playbook_dir / name, Path(name).expanduser()] if "/" in name else [folder / name for folder in folders]
+    )
     found = next((path for path in candidates if path.is_dir()), None)
     if found is not None:
         return found.resolve()
-    known = sorted({path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if (path / "tasks").is_dir()})
+    known = sorted(
+        {path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if (path / "tasks").is_dir()}
+    )
     looked = ", ".join(dict.fromkeys(str(path.parent) for path in candidates))
     raise PlaybookError(f"role {name!r} not found", where=where, hint=nearest(name, known) or f"looked in {looked}")
 
@@ -47,7 +51,11 @@ def entry(folder: Path, stem: str) -> Path | None:
 def variables(reader: Reader, folder: Path, stem: str, where: Where, *, required: bool) -> Mapping[str, Any]:
     """Read ``defaults`` or ``vars`` of a role: one file, or a folder of files."""
     single = entry(folder, stem)
-    spread = sorted(path for path in (folder / stem).glob("*") if path.suffix in SUFFIXES) if (folder / stem).is_dir() else []
+    spread = (
+        sorted(path for path in (folder / stem).glob("*") if path.suffix in SUFFIXES)
+        if (folder / stem).is_dir()
+        else []
+    )
     paths = [single] if single else spread
     if not paths and required:
         reader.problems.add(f"{folder / stem} not found", where)
@@ -64,7 +72,9 @@ def meta(reader: Reader, path: Path) -> Meta:
     if isinstance(written, Written):
         for key in written:
             if key not in _META:
-                reader.problems.add(f"unknown key {str(key)!r} in a role's meta data", written.at(key), hint=nearest(str(key), _META))
+                reader.problems.add(
+                    f"unknown key {str(key)!r} in a role's meta data", written.at(key), hint=nearest(str(key), _META)
+                )
     specs = entry(path / "meta", "argument_specs")
     found = _mapping(reader, specs) if specs else written
     return Meta(

@@ -42,7 +42,10 @@ def run(playbook: Playbook, inventory: Inventory, transport: Transport, observer
     try:
         asyncio.run(_Runner(state, transport, Search.beside(inventory.path)).all(playbook))
     finally:
-        recap = Recap({name: host.counts for name, host in state.hosts.items() if host.counts != HostCounts()}, time.monotonic() - begin)
+        recap = Recap(
+            {name: host.counts for name, host in state.hosts.items() if host.counts != HostCounts()},
+            time.monotonic() - begin,
+        )
         observer(recap)
     return recap
 
@@ -64,7 +67,9 @@ class _Runner:
     async def all(self, playbook: Playbook) -> None:
         """Run all plays; hosts that failed in one take no part in the next."""
         sessions = Sessions(self._run, self._transport)
-        strategy = Strategy(self._run, Performer(self._run, sessions), Includes(self._run, self._search), Board(self._run))
+        strategy = Strategy(
+            self._run, Performer(self._run, sessions), Includes(self._run, self._search), Board(self._run)
+        )
         try:
             for play in playbook.plays:
                 if not await self._play(play, strategy):
@@ -76,14 +81,17 @@ class _Runner:
         """Run one play; False where none of its hosts is left."""
         hosts = hosts_of(self._run, play)
         state = PlayState(play, hosts, hosts, list(play.handlers), list(play.uses))
+        state.free = str(render(play.keyword("strategy", "linear"), scope_of_play(self._run, play))).endswith("free")
         self._run.play = state
         state.prompted = await ask(play.prompts, scope_of_play(self._run, play), self._run.options.extra_vars)
-        self._run.observer(PlayStarted(str(render(play.name, scope_of_play(self._run, play))), tuple(host.name for host in hosts)))
+        name = str(render(play.name, scope_of_play(self._run, play)))
         if not hosts:
+            self._run.observer(PlayStarted(name, ()))
             self._run.observer(Note("no hosts matched", "warning"))
             return True
         for batch in self._batches(play, hosts):
             state.batch = batch
+            self._run.observer(PlayStarted(name, tuple(host.name for host in batch)))
             for host in batch:
                 self._read_files(play, host)
             await self._batch(play, batch, strategy)
@@ -105,7 +113,9 @@ class _Runner:
                 await strategy.section(section, batch)
 
     def _batches(self, play: Play, hosts: tuple[HostState, ...]) -> Iterator[tuple[HostState, ...]]:
-        sizes = [_size(part, len(hosts)) for part in as_tuple(render(play.keyword("serial"), scope_of_play(self._run, play)))]
+        sizes = [
+            _size(part, len(hosts)) for part in as_tuple(render(play.keyword("serial"), scope_of_play(self._run, play)))
+        ]
         sizes = [size for size in sizes if size > 0] or [len(hosts)]
         begin = 0
         while begin < len(hosts):
@@ -122,9 +132,22 @@ class _Runner:
             return ()
         if catalogue.find("setup") is None:
             return ()
-        args = {name: play.keyword(f"gather_{name}") for name in ("subset", "timeout") if play.keyword(f"gather_{name}") is not None}
-        settings = Settings(**{name: getattr(play.settings, name) for name in _GATHERING}, tags=("always", *play.settings.tags))
-        task = Task("Gathering Facts", "setup", {f"gather_{name}": value for name, value in args.items()}, settings, play.where, play.folder)
+        args = {
+            name: play.keyword(f"gather_{name}")
+            for name in ("subset", "timeout")
+            if play.keyword(f"gather_{name}") is not None
+        }
+        settings = Settings(
+            **{name: getattr(play.settings, name) for name in _GATHERING}, tags=("always", *play.settings.tags)
+        )
+        task = Task(
+            "Gathering Facts",
+            "setup",
+            {f"gather_{name}": value for name, value in args.items()},
+            settings,
+            play.where,
+            play.folder,
+        )
         return (task,)
 
     def _read_files(self, play: Play, state: HostState) -> None:
@@ -139,7 +162,18 @@ class _Runner:
             state.files.update(_mapping(found))
 
 
-_GATHERING = ("become", "become_user", "become_method", "become_flags", "environment", "timeout", "ignore_unreachable", "ignore_errors", "vars", "module_defaults")
+_GATHERING = (
+    "become",
+    "become_user",
+    "become_method",
+    "become_flags",
+    "environment",
+    "timeout",
+    "ignore_unreachable",
+    "ignore_errors",
+    "vars",
+    "module_defaults",
+)
 
 
 def _size(written: Any, total: int) -> int:

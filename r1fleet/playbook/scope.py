@@ -59,7 +59,9 @@ class Scope(Mapping[str, Any]):
         if value is MISSING:
             return value
         if name in self._resolving:
-            raise CircularVariable(_chain([*self._resolving[self._resolving.index(name) :], name]), where=where_of(value))
+            raise CircularVariable(
+                _chain([*self._resolving[self._resolving.index(name) :], name]), where=where_of(value)
+            )
         self._resolving.append(name)
         try:
             value = self._render(value, self)

@@ -13,7 +13,9 @@ from r1fleet.playbook.model import Play, RoleUse, Task
 from r1fleet.playbook.options import Options
 
 
-_CONNECTION = re.compile(r"^ansible_(host|port|user|password|connection|timeout|remote_tmp|become.*|.*_interpreter|ssh_(?!host_key_).*)$")
+_CONNECTION = re.compile(
+    r"^ansible_(host|port|user|password|connection|timeout|remote_tmp|become.*|.*_interpreter|ssh_(?!host_key_).*)$"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -44,7 +46,9 @@ class HostState:
 
     def count(self, **more: int) -> None:
         """Add to the host's line of the recap."""
-        self.counts = replace(self.counts, **{name: getattr(self.counts, name) + number for name, number in more.items()})
+        self.counts = replace(
+            self.counts, **{name: getattr(self.counts, name) + number for name, number in more.items()}
+        )
 
     def learn(self, facts: Mapping[str, Any]) -> None:
         """Keep facts that a module has found; a host does not say how it is connected to."""
@@ -62,6 +66,7 @@ class PlayState:
     uses: list[RoleUse]  # of roles whose variables the whole play sees
     prompted: Mapping[str, Any] = field(default_factory=dict)
     stopped: bool = False
+    free: bool = False  # hosts go their own way
 
 
 class RunState:
@@ -94,7 +99,9 @@ class RunState:
         old = self.inventory.hosts.get(name)
         before = old or Host(name)
         host = replace(
-            before, variables={**before.variables, **variables}, groups=tuple(sorted({*before.groups, *(set(groups) - {"all"})}))
+            before,
+            variables={**before.variables, **variables},
+            groups=tuple(sorted({*before.groups, *(set(groups) - {"all"})})),
         )
         if host == old:
             return False
@@ -106,4 +113,3 @@ class RunState:
         self.inventory = replace(self.inventory, hosts={**self.inventory.hosts, name: host}, groups=table)
         self.host(name).host = host
         return True
-

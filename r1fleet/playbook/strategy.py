@@ -40,7 +40,7 @@ class Strategy:
 
     async def section(self, nodes: Sequence[Node], hosts: Hosts) -> None:
         """Run one section of a play, then the handlers that it notified."""
-        if str(self._run.current.play.keyword("strategy", "linear")).endswith("free"):
+        if self._run.current.free:
             await asyncio.gather(*(self.nodes(nodes, (state,)) for state in hosts))
             await asyncio.gather(*(self.flush((state,)) for state in hosts))
             return
@@ -60,9 +60,13 @@ class Strategy:
 
     async def flush(self, hosts: Hosts) -> None:
         """Run the handlers that hosts wait for, in the order of their definition, until none is left."""
-        force = flag(self._run.current.play.keyword("force_handlers"), scope_of(self._run, hosts[0]), default=self._run.options.force_handlers)
+        force = flag(
+            self._run.current.play.keyword("force_handlers"),
+            scope_of(self._run, hosts[0]),
+            default=self._run.options.force_handlers,
+        )
         for _ in range(_ROUNDS):
-            ready = tuple(state for state in hosts if state.notified and (state.running or (force and not state.unreachable)))
+            ready = tuple(state for state in hosts if state.notified and _serves(state, force=force))
             handlers = waiting(self._run, ready)
             if not handlers:
                 return
@@ -70,7 +74,7 @@ class Strategy:
                 await self._handler(handler, ready, force=force)
 
     async def _handler(self, handler: Task, hosts: Hosts, *, force: bool) -> None:
-        wanting = tuple(state for state in hosts if id(handler) in state.notified and (state.running or (force and not state.unreachable)))
+        wanting = tuple(state for state in hosts if id(handler) in state.notified and _serves(state, force=force))
         for state in hosts:
             state.notified.discard(id(handler))
         if not wanting:
@@ -111,10 +115,10 @@ class Strategy:
         return chosen(tags, run.options.tags, run.options.skip_tags)
 
     async def _task(self, task: Task, hosts: Hosts, *, rescuable: bool = False, handler: bool = False) -> None:
+        self._board.started(task, hosts[0], handler=handler)
         if task.action == "meta":
             await self._meta.perform(task, hosts)
             return
-        self._board.started(task, hosts[0], handler=handler)
         if task.action in INCLUDES:
             await self._include(task, hosts, rescuable=rescuable)
         elif self._once(task, hosts[0]):
@@ -177,7 +181,7 @@ class Strategy:
         once = self._once(task, hosts[0])
         for state in hosts[:1] if once else hosts:
             outcome, wishes = self._includes.wanted(task, state)
-            self._board.post(task, state, outcome, rescuable=rescuable)
+            self._board.post(task, state, outcome, rescuable=rescuable, times=max(1, len(wishes)))
             for wish in wishes if state.running else ():
                 same = next((members for wanted, members in groups if wanted == wish and state not in members), None)
                 if same is None:
@@ -216,11 +220,21 @@ class Strategy:
                 state.failed = True
 
 
+def _serves(state: HostState, *, force: bool) -> bool:
+    """Tell whether a host still runs handlers: a failed one does where the play forces it."""
+    return state.running or (force and state.failed and not (state.unreachable or state.ended))
+
+
 def _running(hosts: Hosts) -> Hosts:
     return tuple(state for state in hosts if state.running)
 
 
 def _failed_task(task: Task, outcome: Outcome) -> dict[str, object]:
     """Return what a rescue section knows of the failure."""
-    about = {"name": str(task.name), "action": task.action, "args": {str(key): str(value) for key, value in task.args.items()}, "register": task.register}
+    about = {
+        "name": str(task.name),
+        "action": task.action,
+        "args": {str(key): str(value) for key, value in task.args.items()},
+        "register": task.register,
+    }
     return {"ansible_failed_task": about, "ansible_failed_result": outcome.result}

@@ -80,7 +80,9 @@ def _action(reader: Reader, written: Written) -> tuple[str, Any, Where] | None:
 
 def _no_action(reader: Reader, written: Written, strange: list[Any]) -> None:
     if not strange:
-        reader.problems.add("this task has no action", written.where, hint="name a module, such as `package:` or `template:`")
+        reader.problems.add(
+            "this task has no action", written.where, hint="name a module, such as `package:` or `template:`"
+        )
         return
     for key in strange:
         name = str(key)
@@ -128,7 +130,9 @@ def _arguments(known: catalogue.Known, value: Any, written: Written, where: Wher
     if isinstance(value, list) and known.name in {"command"}:
         return {**args, "argv": value}
     if not isinstance(value, Text):
-        raise PlaybookError(f"the arguments of {known.name} are a mapping or a line of text, not {type(value).__name__}", where=where)
+        raise PlaybookError(
+            f"the arguments of {known.name} are a mapping or a line of text, not {type(value).__name__}", where=where
+        )
     return {**args, **_from_line(known, value)}
 
 
@@ -137,7 +141,9 @@ def _from_line(known: catalogue.Known, line: Text) -> dict[str, Any]:
     if not free:
         return dict(pairs)
     if known.free_form is None:
-        raise PlaybookError(f"{known.name} takes `name=value` arguments, not {str(free)!r}", where=line.where, hint="write a mapping")
+        raise PlaybookError(
+            f"{known.name} takes `name=value` arguments, not {str(free)!r}", where=line.where, hint="write a mapping"
+        )
     return {**pairs, known.free_form: free}
 
 
@@ -161,7 +167,9 @@ def _loop(reader: Reader, written: Written) -> Loop | None:
     key = str(kinds[0])
     kind = key.removeprefix("with_").rpartition(".")[2]
     if key in keywords.REFUSED or (key != "loop" and kind not in LOOKUPS):
-        reader.problems.add(f"loop {key!r} is not supported", written.at(key), hint=keywords.REFUSED.get(key) or _nearest_loop(kind))
+        reader.problems.add(
+            f"loop {key!r} is not supported", written.at(key), hint=keywords.REFUSED.get(key) or _nearest_loop(kind)
+        )
         return None
     return Loop(
         kind=kind,

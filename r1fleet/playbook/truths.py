@@ -21,7 +21,9 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def version(value: Any, other: Any, op: str = "==", strict: bool | None = None, version_type: str | None = None) -> bool:  # noqa: FBT001
+def version(
+    value: Any, other: Any, op: str = "==", strict: bool | None = None, version_type: str | None = None
+) -> bool:  # noqa: FBT001
     """Compare versions as Ansible's loose comparison does."""
     if op not in _COMPARISONS:
         raise FilterError(f"Invalid operator type ({op}). Must be one of {', '.join(_COMPARISONS)}")
@@ -40,7 +42,9 @@ def _version_parts(value: Any) -> list[int | str]:
     return [int(part) if part.isdigit() else part for part in parts]
 
 
-def regex(value: Any, pattern: str, ignorecase: bool = False, multiline: bool = False, match_type: str = "search") -> bool:  # noqa: FBT001, FBT002
+def regex(
+    value: Any, pattern: str, ignorecase: bool = False, multiline: bool = False, match_type: str = "search"
+) -> bool:  # noqa: FBT001, FBT002
     """Tell whether a pattern is found."""
     flags = (re.IGNORECASE if ignorecase else 0) | (re.MULTILINE if multiline else 0)
     return getattr(re.compile(pattern, flags), match_type)(str(value)) is not None

@@ -11,11 +11,15 @@ from r1fleet.playbook.scope import Scope
 from r1fleet.playbook.state import HostState, RunState
 from r1fleet.playbook.templating import render_lazy
 
+
 def scope_of(run: RunState, state: HostState, task: Task | None = None) -> Scope:
     """Return the variables that a task sees on a host, the strongest first."""
     play = run.play
     role = task.role if task is not None else None
-    layers: list[Mapping[str, Any]] = [Magic(run, state, task, lambda name: scope_of(run, run.host(name))), run.options.extra_vars]
+    layers: list[Mapping[str, Any]] = [
+        Magic(run, state, task, lambda name: scope_of(run, run.host(name))),
+        run.options.extra_vars,
+    ]
     if task is not None and task.params:
         layers.append(task.params)
     if role is not None:
@@ -46,7 +50,9 @@ class _Facts(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name != "ansible_facts":
             raise KeyError(name)
-        return {key.removeprefix("ansible_"): value for key, value in {**self._state.facts, **self._state.cached}.items()}
+        return {
+            key.removeprefix("ansible_"): value for key, value in {**self._state.facts, **self._state.cached}.items()
+        }
 
     def __iter__(self) -> Iterator[str]:
         return iter(("ansible_facts",))

@@ -94,9 +94,16 @@ def _become(run: RunState, task: Task, scope: Scope, target_scope: Scope) -> Bec
     if method.rpartition(".")[2] != "sudo":
         raise TemplateFailed(f"become_method {method!r} is not supported", where=task.where, hint="sudo is")
     names = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
-    password = next((str(target_scope[name]) for name in names if target_scope.get(name) is not None), options.become_password)
+    password = next(
+        (str(target_scope[name]) for name in names if target_scope.get(name) is not None), options.become_password
+    )
     return Become(
-        user=str(target_scope.get("ansible_become_user") or render(settings.become_user, scope) or options.become_user or "root"),
+        user=str(
+            target_scope.get("ansible_become_user")
+            or render(settings.become_user, scope)
+            or options.become_user
+            or "root"
+        ),
         flags=str(target_scope.get("ansible_become_flags") or render(settings.become_flags, scope) or ""),
         password=password,
     )

@@ -35,7 +35,11 @@ def plan_copy(work: Work) -> Call:
         entries, blobs = of_bytes(text.encode("utf-8", "surrogateescape"))
     else:
         source = source_path(work, str(args.pop("src", "")), "files")
-        entries, blobs = of_path(source, whole=str(work.args["src"]).endswith("/"), follow=to_bool(args.get("local_follow", True)) is not False)
+        entries, blobs = of_path(
+            source,
+            whole=str(work.args["src"]).endswith("/"),
+            follow=to_bool(args.get("local_follow", True)) is not False,
+        )
         args["_name"] = source.name
     return work.call("copy", {**args, "_entries": entries}, blobs)
 
@@ -44,7 +48,9 @@ def plan_template(work: Work) -> Call:
     """Return the call that puts a rendered template at its place."""
     args = dict(work.args)
     path = source_path(work, str(args["src"]), "templates")
-    marks = Marks(**{column.name: _mark(column.name, args[column.name]) for column in fields(Marks) if column.name in args})
+    marks = Marks(
+        **{column.name: _mark(column.name, args[column.name]) for column in fields(Marks) if column.name in args}
+    )
     encoding = str(args.get("output_encoding") or "utf-8")
     text = render_file(path, tuple(search_folders(work.scope, "templates")), work.scope.over(_about(path, args)), marks)
     try:
@@ -79,7 +85,9 @@ def of_path(source: Path, *, whole: bool, follow: bool) -> Offer:
             entries.append(entry)
             blobs.append(blob)
         elif kind == "link":
-            entries.append({"path": relative, "kind": "link", "target": os.readlink(path), "mode": "", "sha256": "", "size": 0})
+            entries.append(
+                {"path": relative, "kind": "link", "target": os.readlink(path), "mode": "", "sha256": "", "size": 0}
+            )
         else:
             entries.append({"path": relative, "kind": "directory", "mode": _mode(path.stat()), "sha256": "", "size": 0})
     return entries, tuple({blob.sha256: blob for blob in blobs}.values())
@@ -90,7 +98,9 @@ def source_path(work: Work, name: str, kind: str) -> Path:
     found = find_file(work.scope, name, kind) if name else None
     if found is None:
         looked = ", ".join(str(folder / name) for folder in search_folders(work.scope, kind))
-        raise TemplateFailed(f"Could not find or access {name!r} on the controller", where=work.task.where, hint=f"looked at {looked}")
+        raise TemplateFailed(
+            f"Could not find or access {name!r} on the controller", where=work.task.where, hint=f"looked at {looked}"
+        )
     return found.resolve() if found.is_dir() else found
 
 

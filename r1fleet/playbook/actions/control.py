@@ -57,7 +57,15 @@ async def pause(work: Work) -> Reply:
     elif sys.stdin is not None and sys.stdin.isatty():
         echo = to_bool(work.args.get("echo", True))
         typed = await asyncio.to_thread(_ask, f"{prompt or 'Press enter to continue'}: ", shown=bool(echo))
-    return {"changed": False, "user_input": typed, "echo": True, "stdout": f"Paused for {seconds:g} seconds", "stderr": "", "rc": 0, "delta": int(seconds)}
+    return {
+        "changed": False,
+        "user_input": typed,
+        "echo": True,
+        "stdout": f"Paused for {seconds:g} seconds",
+        "stderr": "",
+        "rc": 0,
+        "delta": int(seconds),
+    }
 
 
 async def validate_argument_spec(work: Work) -> Reply:
@@ -70,7 +78,13 @@ async def validate_argument_spec(work: Work) -> Reply:
         validate("argument_spec", given, Spec.of_options({"options": spec}))
     except ModuleFailed as error:
         msg = f"Validation of arguments failed:\n{error.msg}"
-        return {"changed": False, "failed": True, "msg": msg, "argument_errors": [error.msg], "argument_spec_data": spec}
+        return {
+            "changed": False,
+            "failed": True,
+            "msg": msg,
+            "argument_errors": [error.msg],
+            "argument_spec_data": spec,
+        }
     return {"changed": False, "msg": "The arg spec validation passed"}
 
 

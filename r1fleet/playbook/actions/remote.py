@@ -30,7 +30,14 @@ async def raw(work: Work) -> Reply:
     session = await work.session()
     done = await asyncio.to_thread(session.execute, exports + command, stdin=stdin, timeout=work.manner.timeout)
     stdout, stderr = done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
-    reply = {"changed": True, "rc": done.rc, "stdout": stdout, "stderr": stderr, "stdout_lines": stdout.splitlines(), "stderr_lines": stderr.splitlines()}
+    reply = {
+        "changed": True,
+        "rc": done.rc,
+        "stdout": stdout,
+        "stderr": stderr,
+        "stdout_lines": stdout.splitlines(),
+        "stderr_lines": stderr.splitlines(),
+    }
     return {**reply, "failed": True, "msg": "non-zero return code"} if done.rc else reply
 
 
@@ -42,7 +49,9 @@ async def script(work: Work) -> Reply:
     interpreter = [str(work.args["executable"])] if work.args.get("executable") else []
     command = shlex.join(interpreter) + ' "$d/script" ' + shlex.join(words[1:])
     args = {name: work.args[name] for name in ("chdir", "creates", "removes") if work.args.get(name)}
-    call = work.call("shell", {**args, "cmd": _SCRIPT.format(command=command.strip()), "stdin": content, "stdin_add_newline": False})
+    call = work.call(
+        "shell", {**args, "cmd": _SCRIPT.format(command=command.strip()), "stdin": content, "stdin_add_newline": False}
+    )
     reply = await work.submit(call)
     reply.pop("cmd", None)
     return reply
@@ -61,7 +70,13 @@ async def fetch(work: Work) -> Reply:
         return {"changed": False, "failed": False, "msg": f"{reply.get('msg')}, ignored", "file": source}
     if reply.get("failed"):
         return {"changed": False, "file": source, **reply}
-    return {"changed": before != reply.get("sha256"), "dest": str(target), "checksum": reply.get("sha256"), "remote_checksum": reply.get("sha256"), "size": reply.get("size")}
+    return {
+        "changed": before != reply.get("sha256"),
+        "dest": str(target),
+        "checksum": reply.get("sha256"),
+        "remote_checksum": reply.get("sha256"),
+        "size": reply.get("size"),
+    }
 
 
 async def unarchive(work: Work) -> Reply:

@@ -67,7 +67,19 @@ CONTROLLER: Mapping[str, Row] = {
     "wait_for_connection": Row({"connect_timeout": {"type": "raw"}, "delay": {"type": "raw"}, "sleep": {"type": "raw"}, "timeout": {"type": "raw"}}),
 }  # fmt: skip
 
-COMMAND_OPTIONS = frozenset({"chdir", "creates", "executable", "removes", "stdin", "stdin_add_newline", "strip_empty_ends", "expand_argument_vars", "argv"})
+COMMAND_OPTIONS = frozenset(
+    {
+        "chdir",
+        "creates",
+        "executable",
+        "removes",
+        "stdin",
+        "stdin_add_newline",
+        "strip_empty_ends",
+        "expand_argument_vars",
+        "argv",
+    }
+)
 OWN_OPTIONS: Mapping[str, frozenset[str]] = {
     "command": COMMAND_OPTIONS,
     "shell": COMMAND_OPTIONS,

@@ -23,7 +23,9 @@ async def set_fact(work: Work) -> Reply:
     facts = {name: value for name, value in work.args.items() if name != "cacheable"}
     wrong = [name for name in facts if not _NAME.match(str(name))]
     if wrong:
-        return _failed(f"The variable name {wrong[0]!r} is not valid. Variables must start with a letter or underscore.")
+        return _failed(
+            f"The variable name {wrong[0]!r} is not valid. Variables must start with a letter or underscore."
+        )
     if not facts:
         return _failed("No key/value pairs provided, at least one is required for this action to succeed")
     cacheable = bool(to_bool(work.args.get("cacheable", False)))
@@ -63,7 +65,13 @@ def _paths(work: Work) -> Iterator[Path]:
     depth = int(work.args.get("depth") or 0)
     for path in sorted(folder.rglob("*")):
         near = not depth or len(path.relative_to(folder).parts) <= depth
-        if path.is_file() and near and path.suffix in suffixes and pattern.search(path.name) and not any(each.search(path.name) for each in ignored):
+        if (
+            path.is_file()
+            and near
+            and path.suffix in suffixes
+            and pattern.search(path.name)
+            and not any(each.search(path.name) for each in ignored)
+        ):
             yield path
 
 
