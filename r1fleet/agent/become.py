@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from typing import Any, Callable, Dict, List, Optional
 
 from r1fleet.agent import frames, process, stub
@@ -110,7 +109,7 @@ def _begin(stub_text: str, become: Dict[str, Any]) -> "subprocess.Popen[bytes]":
         pwd.getpwnam(user)
     except KeyError:
         raise IdentityRefused("no-user") from None
-    nonce = uuid.uuid4().hex
+    nonce = os.urandom(16).hex()
     prompt = "[r1fleet %s]" % nonce[:12]
     argv = [sudo, "-H", "-S", "-p", prompt, "-u", user, *shlex.split(become.get("flags") or ""), "--"]
     argv += stub.command(sys.executable or "python3", nonce, stub_text)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.abc
+import importlib
 import importlib.machinery
-import importlib.util
 import sys
 from types import ModuleType
 from typing import Any, Dict, NamedTuple, Optional, Sequence
@@ -19,8 +18,11 @@ class Start(NamedTuple):
     stub: str
 
 
-class Bundle(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-    """Finds and loads modules in memory; they are compiled when first imported."""
+class Bundle:
+    """Finds and loads modules in memory; they are compiled when first imported.
+
+    The abstract classes of ``importlib.abc`` are not inherited: importing them doubles the agent's start.
+    """
 
     def __init__(self, sources: Dict[str, str]) -> None:
         self._sources = sources
@@ -32,11 +34,18 @@ class Bundle(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         """Find a module of the bundle."""
         if fullname not in self._sources:
             return None
-        origin = "<r1fleet>/%s.py" % fullname.replace(".", "/")
-        spec = importlib.util.spec_from_loader(fullname, self, origin=origin, is_package=fullname in self._packages)
-        if spec is not None:
-            spec.has_location = True
+        spec = importlib.machinery.ModuleSpec(
+            fullname,
+            self,  # type: ignore[arg-type]
+            origin=_path(fullname),
+            is_package=fullname in self._packages,
+        )
+        spec.has_location = True
         return spec
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> Optional[ModuleType]:
+        """Leave it to the import system."""
+        return None
 
     def get_source(self, fullname: str) -> str:
         """Return a module's text, for tracebacks too."""
@@ -51,11 +60,15 @@ class Bundle(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Compile and run a module."""
-        path = "<r1fleet>/%s.py" % module.__name__.replace(".", "/")
-        exec(compile(self._sources[module.__name__], path, "exec", dont_inherit=True), module.__dict__)
+        source = self._sources[module.__name__]
+        exec(compile(source, _path(module.__name__), "exec", dont_inherit=True), module.__dict__)
 
 
 def start(receive: int, send: int, bundle: bytes, stub: str, sources: Dict[str, str]) -> None:
     """Import from ``sources`` from now on and serve until the controller is gone."""
     sys.meta_path.insert(0, Bundle(sources))
     importlib.import_module("r1fleet.agent.main").serve(Start(receive, send, bundle, stub))
+
+
+def _path(fullname: str) -> str:
+    return "<r1fleet>/%s.py" % fullname.replace(".", "/")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shlex
-import shutil
-import tempfile
 from typing import Any, Dict, List, Mapping, NoReturn, Optional, Union
 
 from r1fleet.agent import places, process
@@ -124,7 +122,7 @@ class Context:
         if directory is None:
             path = places.scratch()
         else:
-            path = tempfile.mkdtemp(prefix=".r1fleet-", dir=directory)
+            path = places.fresh_folder(directory, ".r1fleet-")
         self._scratches.append(path)
         return path
 
@@ -135,7 +133,7 @@ class Context:
     def clean(self) -> None:
         """Remove what the call left behind in temporary folders."""
         while self._scratches:
-            shutil.rmtree(self._scratches.pop(), ignore_errors=True)
+            places.remove_tree(self._scratches.pop())
 
     def _environment(self, extra: Optional[Mapping[str, str]], locale: Optional[str]) -> Dict[str, str]:
         merged = dict(os.environ)

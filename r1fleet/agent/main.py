@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import pwd
 import queue
 import select
@@ -279,7 +278,7 @@ def _introduction() -> Dict[str, Any]:
         user = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         user = str(os.geteuid())
-    return {"python": platform.python_version(), "executable": sys.executable, "user": user, "pid": os.getpid()}
+    return {"python": "%d.%d.%d" % sys.version_info[:3], "executable": sys.executable, "user": user, "pid": os.getpid()}
 
 
 def _is_me(user: str) -> bool:

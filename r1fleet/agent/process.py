@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 import threading
@@ -49,8 +48,10 @@ class CommandTimeout(ModuleFailed):
 def which(name: str, path: Optional[str] = None) -> Optional[str]:
     """Find a program on PATH, then where systems keep their administration tools."""
     if "/" in name:
-        return name if os.access(name, os.X_OK) else None
-    return shutil.which(name, path=path) or shutil.which(name, path=os.pathsep.join(SYSTEM_PATH))
+        return name if _executable(name) else None
+    folders = (os.environ.get("PATH", "") if path is None else path).split(os.pathsep)
+    candidates = (os.path.join(folder, name) for folder in [*filter(None, folders), *SYSTEM_PATH])
+    return next((candidate for candidate in candidates if _executable(candidate)), None)
 
 
 def run(
@@ -109,6 +110,10 @@ def kill_group(group: int, leader: "subprocess.Popen[bytes]") -> None:
     _signal(group, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
         leader.wait(_GRACE_SECONDS)
+
+
+def _executable(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
 def _start(

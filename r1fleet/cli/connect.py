@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from r1fleet.errors import InventoryError, Where
+from r1fleet.errors import FleetError, InventoryError, Where
 from r1fleet.inventory import Host
 from r1fleet.local.session import LocalSession
 from r1fleet.ssh.session import SshSession
@@ -46,7 +46,11 @@ class _Connector:
         session = self._session(host)
         with self._state:
             self._sessions.append(session)
-        session.start()
+        try:
+            session.start()
+        except FleetError:
+            session.close()
+            raise
         return session
 
     def close(self) -> None:

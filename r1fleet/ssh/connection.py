@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from r1fleet.ssh.target import CONNECT_SECONDS, Target
 
 _CONFIG_FILES = ("~/.ssh/config", "/etc/ssh/ssh_config")
 _KEEPALIVE_SECONDS = 5
-_DEAD_MILLISECONDS = 12_000
 
 # Paramiko logs what it also raises, with tracebacks; what is raised is told once, in our words.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -51,7 +49,7 @@ class Door:
             self.close()
             raise causes.unreachable(self._target.name, place, self.user, self._seconds, error) from error
         transport: paramiko.Transport = self._connection.transport
-        _tune(transport)
+        transport.set_keepalive(_KEEPALIVE_SECONDS)
         return transport
 
     def close(self) -> None:
@@ -131,12 +129,3 @@ def ssh_config() -> paramiko.SSHConfig:
         except (paramiko.ConfigParseError, OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} cannot be read: {error}", hint="ssh -G localhost shows the same") from error
     return config
-
-
-def _tune(transport: paramiko.Transport) -> None:
-    """No delay for small packets; a connection whose packets nobody acknowledges ends."""
-    transport.set_keepalive(_KEEPALIVE_SECONDS)
-    if isinstance(transport.sock, socket.socket):
-        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_MILLISECONDS)

@@ -10,6 +10,7 @@ import paramiko
 
 from r1fleet.errors import HostUnreachable, Where
 from r1fleet.ssh.knownhosts import SYSTEM_FILES, USER_FILES, KnownKey, entry_name, fingerprint, known_keys, learn
+from r1fleet.ssh.sockets import prompt
 
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")
 
@@ -87,7 +88,7 @@ class Policy(paramiko.MissingHostKeyPolicy):
 
     def transport(self, sock: Any, **options: Any) -> paramiko.Transport:
         """Make a transport that asks the host for a key of a kind on record."""
-        transport = paramiko.Transport(sock, **options)
+        transport = paramiko.Transport(prompt(sock), **options)
         algorithms = transport.get_security_options()
         first = [kind for kind in self._keys.kinds() if kind in algorithms.key_types]
         if first:

@@ -13,7 +13,7 @@ from typing import Any
 
 from r1fleet.agent import frames
 from r1fleet.agent.frames import Decoder, Frame
-from r1fleet.errors import FleetError, HostUnreachable, Where
+from r1fleet.errors import FleetError
 from r1fleet.transport import refusals, watch
 from r1fleet.transport.bundle import pack
 from r1fleet.transport.greeting import Greeting
@@ -96,7 +96,7 @@ class Link:
         self.farewell()
         if self._reader.is_alive() and self._reader is not threading.current_thread():
             self._reader.join(END_SECONDS)
-        self.lose(HostUnreachable("the session was closed", where=Where(host=self.host)))
+        self.lose(refusals.closed(self.host))
 
     def farewell(self) -> None:
         """Tell the agent to end what it runs and itself, without waiting."""
@@ -202,6 +202,8 @@ class Link:
 
     def _ended(self) -> FleetError:
         greeting = self._greeting
+        if self._closing:
+            return refusals.closed(self.host)
         if greeting.ready and self._hello.done():
             return refusals.lost(self.host, "the connection was closed by the host")
         if greeting.outcome in ("none", "old"):

@@ -34,6 +34,11 @@ def lost(host: str, cause: str) -> HostUnreachable:
     )
 
 
+def closed(host: str) -> HostUnreachable:
+    """Say that this side has ended the session."""
+    return HostUnreachable(f"the session with {host} was closed", where=Where(host=host), hint="open it again")
+
+
 def silent(host: str, seconds: float) -> HostUnreachable:
     """Say that the host has said nothing for too long."""
     return HostUnreachable(

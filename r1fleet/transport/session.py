@@ -11,11 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from r1fleet.errors import FleetError, HostUnreachable, Where
+from r1fleet.errors import FleetError
+from r1fleet.transport import refusals
 from r1fleet.transport.fetch import fetch
 from r1fleet.transport.link import Link, Sink
 from r1fleet.transport.protocol import Become, Call, Completed, Reply
-from r1fleet.transport.refusals import NoPython
 from r1fleet.transport.wire import Wire
 
 
@@ -45,7 +45,7 @@ class AgentSession(ABC):
 
     def start(self) -> None:
         """Start the agent; a host without Python stays open for plain commands that may install it."""
-        with suppress(NoPython):  # told again by the first call that needs the agent
+        with suppress(refusals.NoPython):  # told again by the first call that needs the agent
             self._agent()
 
     def submit(self, call: Call, on_output: Callable[[str], None] | None = None) -> Future[Reply]:
@@ -95,7 +95,7 @@ class AgentSession(ABC):
     def _agent(self) -> Link:
         with self._starting:
             if self._closed:
-                raise HostUnreachable("the session was closed", where=Where(host=self._name))
+                raise refusals.closed(self._name)
             if self._link is None:
                 nonce = uuid.uuid4().hex
                 link = Link(self._name, self._wire(nonce, self._settings.interpreter), nonce)
