@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import netrc
 import os
 import shutil
@@ -111,7 +112,7 @@ def _from_netrc(host: str) -> tuple[str | None, str | None]:
 
 def opened(ctx: Context, built: Any, *, timeout: float, redirects: str = "all") -> Any:
     """Open a request; answers of 400 and above come back as answers, other faults raise OSError."""
-    handlers = [_proxies(ctx), Redirects(redirects), urllib.request.HTTPSHandler(context=_tls(ctx))]
+    handlers = [_proxies(ctx), Redirects(redirects), _Https(ctx)]
     opener = urllib.request.build_opener(*handlers)
     try:
         return opener.open(built, timeout=timeout)
@@ -140,6 +141,18 @@ class _Proxies(urllib.request.ProxyHandler):
         if req.host and urllib.request.proxy_bypass_environment(req.host, self._excepted):  # type: ignore[attr-defined]
             return None
         return super().proxy_open(req, proxy, type)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    """Reads the host's certificates only when a connection needs them: that takes longer than most requests."""
+
+    def __init__(self, ctx: Context) -> None:
+        urllib.request.AbstractHTTPHandler.__init__(self)
+        self._ctx = ctx
+
+    def https_open(self, req: Any) -> Any:
+        """Open a connection that checks as the arguments say."""
+        return self.do_open(http.client.HTTPSConnection, req, context=_tls(self._ctx))
 
 
 def _tls(ctx: Context) -> ssl.SSLContext:
