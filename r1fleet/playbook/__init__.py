@@ -1,11 +1,11 @@
 """Ansible's playbooks, as a strict subset: read and check them, run them, list what they would do."""
 
 from r1fleet.playbook.listing import list_hosts, list_tasks
+from r1fleet.playbook.loading import load_playbook
 from r1fleet.playbook.model import Playbook
 from r1fleet.playbook.options import Options
 from r1fleet.playbook.reading import Search
 from r1fleet.playbook.resolved import resolve
 from r1fleet.playbook.run import exit_code, run
-from r1fleet.playbook.loading import load_playbook
 
 __all__ = ["Options", "Playbook", "Search", "exit_code", "list_hosts", "list_tasks", "load_playbook", "resolve", "run"]

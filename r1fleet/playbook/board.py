@@ -47,7 +47,7 @@ class Board:
         seconds: float = 0.0,
         times: int = 1,
     ) -> None:
-        """Count and tell one result (an include counts once per file), and take the host out of play where it must be."""
+        """Count and tell one result (an include counts once per file); a host that failed takes no further part."""
         status = self._status(task, state, outcome, rescuable=rescuable)
         changed = 1 if outcome.result.get("changed") else 0
         if status in {"ok", "changed"}:

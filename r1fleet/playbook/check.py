@@ -107,8 +107,8 @@ def _check_template(text: Text, parse: Any, problems: Problems) -> None:
     except jinja2.TemplateSyntaxError as error:
         problems.take(syntax_error(error, text.where))
         return
-    for error in unknown_names(tree):
-        problems.take(PlaybookError(error.what, where=text.where, hint=error.hint))
+    for unknown in unknown_names(tree):
+        problems.take(PlaybookError(unknown.what, where=text.where, hint=unknown.hint))
 
 
 def unknown_names(tree: nodes.Template) -> Iterator[PlaybookError]:

@@ -1,5 +1,8 @@
 """Jinja2 as Ansible speaks it: types are kept, undefined values say their name, includes see all variables."""
 
+# Signatures are Ansible's and Jinja2's: their booleans may be given by position.
+# ruff: noqa: FBT001, FBT002
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
@@ -11,7 +14,7 @@ from jinja2 import nodes
 from jinja2.compiler import CodeGenerator
 from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context, StrictUndefined
-from jinja2.runtime import missing as jinja_missing
+from jinja2.utils import missing as jinja_missing
 
 from r1fleet.playbook.filters import FILTERS
 from r1fleet.playbook.lazy import OMIT, plain
@@ -72,9 +75,9 @@ class _Context(Context):
 class _Template(jinja2.Template):
     def new_context(
         self,
-        vars: Any = None,
+        vars: Any = None,  # noqa: A002
         shared: bool = False,
-        locals: Mapping[str, Any] | None = None,  # noqa: A002, FBT001, FBT002
+        locals: Mapping[str, Any] | None = None,  # noqa: A002
     ) -> Context:
         """Make a context over a scope."""
         scope = vars if isinstance(vars, Scope) else Scope([vars or {}], lambda value, _: value)
@@ -106,13 +109,14 @@ class ValueEnvironment(jinja2.Environment):
     """For values in YAML: a lone expression keeps its type."""
 
     code_generator_class: type[CodeGenerator] = _KeepTypes
-    concat = staticmethod(_join)  # type: ignore[assignment]
+    concat = staticmethod(_join)
     context_class = _Context
     template_class = _Template
 
     def __init__(self, **options: Any) -> None:
         super().__init__(undefined=Missing, extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"], **options)
-        _equip(self.filters, {**self.filters, **FILTERS})
+        builtin: dict[str, Any] = dict(self.filters)
+        _equip(self.filters, {**builtin, **FILTERS})
         _equip(self.tests, {**self.tests, **TESTS})
         self.globals.update(GLOBALS)
         self.globals["omit"] = OMIT

@@ -1,5 +1,8 @@
 """Ansible's filters: data, collections and paths (text has its own file)."""
 
+# Signatures are Ansible's and Jinja2's: their booleans may be given by position.
+# ruff: noqa: FBT001, FBT002
+
 from __future__ import annotations
 
 import glob
@@ -80,7 +83,7 @@ def items_to_dict(value: Any, key_name: str = "key", value_name: str = "value") 
     return {item[key_name]: item[value_name] for item in value}
 
 
-def flatten(value: Iterable[Any], levels: int | None = None, skip_nulls: bool = True) -> list[Any]:  # noqa: FBT001, FBT002
+def flatten(value: Iterable[Any], levels: int | None = None, skip_nulls: bool = True) -> list[Any]:
     """Flatten lists inside a list."""
     flat: list[Any] = []
     for item in value:
@@ -93,7 +96,7 @@ def flatten(value: Iterable[Any], levels: int | None = None, skip_nulls: bool = 
     return flat
 
 
-def unique(value: Iterable[Any], case_sensitive: bool | None = None, attribute: str | None = None) -> list[Any]:  # noqa: FBT001
+def unique(value: Iterable[Any], case_sensitive: bool | None = None, attribute: str | None = None) -> list[Any]:
     """Drop what came before."""
     seen: list[Any] = []
     kept = []
@@ -151,11 +154,11 @@ def extract(item: Any, container: Any, morekeys: Any = None) -> Any:
     return found
 
 
-def subelements(value: Any, path: Any, skip_missing: bool = False) -> list[tuple[Any, Any]]:  # noqa: FBT001, FBT002
+def subelements(value: Any, path: Any, skip_missing: bool = False) -> list[tuple[Any, Any]]:
     """Pair every element with each item of one of its lists."""
     elements = list(value.values()) if isinstance(value, Mapping) else list(value)
     keys = path.split(".") if isinstance(path, str) else list(path)
-    pairs = []
+    pairs: list[tuple[Any, Any]] = []
     for element in elements:
         inner: Any = element
         for key in keys:
@@ -192,7 +195,7 @@ def to_json(value: Any, **options: Any) -> str:
     return json.dumps(value, ensure_ascii=options.pop("ensure_ascii", True), default=str, **_known(options))
 
 
-def to_nice_json(value: Any, indent: int = 4, sort_keys: bool = True, **options: Any) -> str:  # noqa: FBT001, FBT002
+def to_nice_json(value: Any, indent: int = 4, sort_keys: bool = True, **options: Any) -> str:
     """Write JSON on many lines."""
     return json.dumps(
         value,
@@ -209,7 +212,7 @@ def _known(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Dumper(yaml.SafeDumper):
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: FBT001, FBT002
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
 
 

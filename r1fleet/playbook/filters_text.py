@@ -1,5 +1,8 @@
 """Ansible's filters: text, paths, numbers and hashes."""
 
+# Signatures are Ansible's and Jinja2's: their booleans may be given by position.
+# ruff: noqa: FBT001, FBT002
+
 from __future__ import annotations
 
 import base64
@@ -63,7 +66,7 @@ def regex_replace(
     replacement: str = "",
     ignorecase: bool = False,
     multiline: bool = False,
-    count: int = 0,  # noqa: FBT001, FBT002
+    count: int = 0,
 ) -> str:
     """Replace what a pattern matches."""
     return re.sub(pattern, replacement, str(value), count=count, flags=_flags(ignorecase, multiline))
@@ -87,7 +90,7 @@ def _group(name: str) -> str | int:
     raise FilterError("Unknown argument")
 
 
-def regex_findall(value: Any, pattern: str, multiline: bool = False, ignorecase: bool = False) -> list[Any]:  # noqa: FBT001, FBT002
+def regex_findall(value: Any, pattern: str, multiline: bool = False, ignorecase: bool = False) -> list[Any]:
     """Return all matches."""
     return re.findall(pattern, str(value), _flags(ignorecase, multiline))
 
@@ -138,7 +141,7 @@ def common_path(value: list[str]) -> str:
     return os.path.commonpath(value)
 
 
-def human_readable(size: Any, isbits: bool = False, unit: str | None = None) -> str:  # noqa: FBT001, FBT002
+def human_readable(size: Any, isbits: bool = False, unit: str | None = None) -> str:
     """Write a size with its unit."""
     base = "bits" if isbits else "Bytes"
     for suffix, limit in sorted(_UNITS.items(), key=lambda pair: -pair[1]):
@@ -147,7 +150,7 @@ def human_readable(size: Any, isbits: bool = False, unit: str | None = None) -> 
     return f"{float(size):.2f} {base}"
 
 
-def human_to_bytes(size: Any, default_unit: str | None = None, isbits: bool = False) -> int:  # noqa: FBT001, FBT002
+def human_to_bytes(size: Any, default_unit: str | None = None, isbits: bool = False) -> int:
     """Read a size with its unit."""
     found = re.match(r"^\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]+)?\s*$", str(size))
     unit = (found.group(2) or default_unit or "B")[0].upper() if found else ""
@@ -167,7 +170,7 @@ def root(value: float, base: float = 2) -> float:
     return math.sqrt(value) if base == 2 else math.pow(value, 1.0 / base)
 
 
-def format_time(form: str, second: Any = None, utc: bool = False) -> str:  # noqa: FBT001, FBT002
+def format_time(form: str, second: Any = None, utc: bool = False) -> str:
     """Write a time."""
     moment = float(second) if second is not None else time.time()
     return time.strftime(form, time.gmtime(moment) if utc else time.localtime(moment))

@@ -19,7 +19,8 @@ def notify(run: RunState, task: Task, state: HostState) -> None:
             found = named(run, str(name), scope)
             if not found:
                 raise PlaybookError(
-                    f"The requested handler {str(name)!r} was not found in either the main handlers list nor in the listening handlers list",
+                    f"The requested handler {str(name)!r} was not found in either the main handlers list "
+                    "nor in the listening handlers list",
                     where=task.where,
                 )
             state.notified.update(id(handler) for handler in found)

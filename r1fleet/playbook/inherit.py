@@ -15,7 +15,8 @@ from r1fleet.playbook.scope import where_of
 _LISTS = ("when", "tags", "notify")
 _MAPS = ("vars", "environment", "module_defaults")
 _SINGLE = (
-    "become", "become_user", "become_method", "become_flags", "check_mode", "diff", "no_log", "ignore_errors", "ignore_unreachable", "run_once",
+    "become", "become_user", "become_method", "become_flags", "check_mode", "diff", "no_log", "ignore_errors",
+    "ignore_unreachable", "run_once",
     "delegate_to", "delegate_facts", "any_errors_fatal", "throttle", "timeout",
 )  # fmt: skip
 

@@ -11,8 +11,10 @@ from r1fleet.playbook.problems import Problems
 
 INHERITED = frozenset(
     {
-        "any_errors_fatal", "become", "become_flags", "become_method", "become_user", "check_mode", "delegate_facts", "delegate_to", "diff",
-        "environment", "ignore_errors", "ignore_unreachable", "module_defaults", "no_log", "notify", "run_once", "tags", "throttle", "timeout",
+        "any_errors_fatal", "become", "become_flags", "become_method", "become_user", "check_mode", "delegate_facts",
+        "delegate_to", "diff",
+        "environment", "ignore_errors", "ignore_unreachable", "module_defaults", "no_log", "notify", "run_once",
+        "tags", "throttle", "timeout",
         "vars", "when",
     }
 )  # fmt: skip
@@ -21,14 +23,18 @@ ACCEPTED = frozenset(
 )  # collections: names are resolved in a fixed set, searching another is refused
 PLAY = ACCEPTED | (INHERITED - {"when", "notify", "delegate_to", "delegate_facts"}) | frozenset(
     {
-        "connection", "force_handlers", "gather_facts", "gather_subset", "gather_timeout", "handlers", "hosts", "max_fail_percentage", "order",
+        "connection", "force_handlers", "gather_facts", "gather_subset", "gather_timeout", "handlers", "hosts",
+        "max_fail_percentage", "order",
         "post_tasks", "pre_tasks", "remote_user", "roles", "serial", "strategy", "tasks", "vars_files", "vars_prompt",
     }
 )  # fmt: skip
 BLOCK = ACCEPTED | INHERITED | frozenset({"block", "rescue", "always"})
 ROLE = ACCEPTED | (INHERITED - {"notify"}) | frozenset({"role"})
 TASK = ACCEPTED | INHERITED | frozenset(
-    {"action", "args", "changed_when", "delay", "failed_when", "local_action", "loop", "loop_control", "register", "retries", "until"}
+    {
+        "action", "args", "changed_when", "delay", "failed_when", "local_action", "loop", "loop_control", "register",
+        "retries", "until",
+    }
 )  # fmt: skip
 HANDLER = TASK | {"listen"}
 IMPORT_PLAYBOOK = frozenset({"import_playbook", "ansible.builtin.import_playbook", "name", "vars", "tags", "when"})

@@ -51,7 +51,7 @@ class LazyMap(dict[Any, Any]):
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the rendered value of ``key``."""
-        return self[key] if key in self else default
+        return self[key] if key in self else default  # noqa: SIM401
 
     def values(self) -> Any:
         """Return the rendered values."""
@@ -66,12 +66,12 @@ class LazyMap(dict[Any, Any]):
         return {plain(self._look(key, self._scope)): plain(self[key]) for key in self}
 
     def __eq__(self, other: object) -> bool:
-        return self.plain() == plain(other)
+        return bool(self.plain() == plain(other))
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __repr__(self) -> str:
         return repr(self.plain())
@@ -110,12 +110,12 @@ class LazyList(list[Any]):
         return plain(other) + self.plain()
 
     def __eq__(self, other: object) -> bool:
-        return self.plain() == plain(other)
+        return bool(self.plain() == plain(other))
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __repr__(self) -> str:
         return repr(self.plain())

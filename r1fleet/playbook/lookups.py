@@ -1,5 +1,8 @@
 """Ansible's lookups and the functions that templates may call; they run on the controller."""
 
+# Signatures are Ansible's and Jinja2's: their booleans may be given by position.
+# ruff: noqa: FBT001, FBT002
+
 from __future__ import annotations
 
 import os
@@ -9,8 +12,8 @@ import secrets
 import string
 import subprocess
 import urllib.request
-from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from itertools import product, zip_longest
 from pathlib import Path
 from typing import Any
@@ -23,15 +26,16 @@ from r1fleet.playbook.filters_text import FilterError
 from r1fleet.playbook.lazy import plain
 
 Lookup = Callable[..., list[Any]]
+Variables = Mapping[str, Any] | Context
 
 
-def search_folders(context: Mapping[str, Any], kind: str) -> list[Path]:
+def search_folders(context: Variables, kind: str) -> list[Path]:
     """Return where a relative path of ``kind`` (files, templates, vars, tasks) is looked up, nearest first."""
     bases = [Path(str(context[name])) for name in ("role_path", "_task_folder", "playbook_dir") if context.get(name)]
     return [folder for base in bases for folder in (base / kind, base)]
 
 
-def find_file(context: Mapping[str, Any], name: str, kind: str) -> Path | None:
+def find_file(context: Variables, name: str, kind: str) -> Path | None:
     """Find a controller's file as Ansible does: the role's, then the playbook's."""
     path = Path(name).expanduser()
     if path.is_absolute():
@@ -62,7 +66,7 @@ def _pipe(context: Context, *commands: str) -> list[Any]:
     del context
     found = []
     for command in commands:
-        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
         if done.returncode:
             raise FilterError(f"lookup pipe({command}) returned {done.returncode}: {done.stderr.strip()}")
         found.append(done.stdout.rstrip())
@@ -90,7 +94,7 @@ def _varnames(context: Context, *patterns: str) -> list[Any]:
 def _url(_: Context, *addresses: str, split_lines: bool = True, **__: Any) -> list[Any]:
     found: list[Any] = []
     for address in addresses:
-        with urllib.request.urlopen(address, timeout=10) as reply:  # noqa: S310
+        with urllib.request.urlopen(address, timeout=10) as reply:
             text = reply.read().decode()
         found.extend(text.splitlines() if split_lines else [text])
     return found
@@ -103,7 +107,7 @@ def _password(context: Context, *terms: str, **options: Any) -> list[Any]:
 
 def _one_password(context: Context, term: str, options: dict[str, Any]) -> str:
     name, *pairs = term.split()
-    options.update(pair.split("=", 1) for pair in pairs if "=" in pair)
+    options.update(_pairs(pairs))
     folder = Path(str(context.get("playbook_dir") or "."))
     path = folder / Path(name).expanduser()
     if name != "/dev/null" and path.exists():
@@ -117,6 +121,10 @@ def _one_password(context: Context, term: str, options: dict[str, Any]) -> str:
         path.touch(mode=0o600)
         path.write_text(f"{password}\n", encoding="utf-8")
     return password
+
+
+def _pairs(words: Iterable[str]) -> dict[str, str]:
+    return {name: value for name, mark, value in (word.partition("=") for word in words) if mark}
 
 
 def _first_found(
@@ -177,7 +185,7 @@ def _one_sequence(term: str, options: dict[str, Any]) -> list[str]:
     if found:
         options.update({name: value for name, value in found.groupdict().items() if value is not None})
     else:
-        options.update(pair.split("=", 1) for pair in term.split())
+        options.update(_pairs(term.split()))
     start, stride = int(str(options.get("start", 1)), 0), int(str(options.get("stride", 1)), 0)
     if "count" in options:
         end = start + (int(str(options["count"]), 0) - 1) * stride
@@ -262,9 +270,9 @@ def query(context: Context, name: str, *terms: Any, **options: Any) -> Any:
     return lookup(context, name, *terms, wantlist=True, **options)
 
 
-def now(utc: bool = False, fmt: str | None = None) -> Any:  # noqa: FBT001, FBT002
+def now(utc: bool = False, fmt: str | None = None) -> Any:
     """Return the time."""
-    moment = datetime.now(timezone.utc).replace(tzinfo=None) if utc else datetime.now()
+    moment = datetime.now(UTC).replace(tzinfo=None) if utc else datetime.now()
     return moment.strftime(fmt) if fmt else moment
 
 

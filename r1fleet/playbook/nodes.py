@@ -164,7 +164,7 @@ def _entry(reader: Reader, kind: str, stem: str, where: Where, *, required: bool
 
 
 def read_role_item(reader: Reader, item: Any, where: Where) -> RoleTasks | None:
-    """Read one entry of ``roles`` or of a role's dependencies; None where it is wrong, or has run already in this play."""
+    """Read one entry of ``roles`` or of a role's dependencies; None where it is wrong or has run already."""
     if isinstance(item, str):
         item = Written(where, {"role": item})
     if not isinstance(item, Written) or not (item.get("role") or item.get("name")):

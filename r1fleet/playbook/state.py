@@ -12,7 +12,6 @@ from r1fleet.inventory import Group, Host, Inventory
 from r1fleet.playbook.model import Play, RoleUse, Task
 from r1fleet.playbook.options import Options
 
-
 _CONNECTION = re.compile(
     r"^ansible_(host|port|user|password|connection|timeout|remote_tmp|become.*|.*_interpreter|ssh_(?!host_key_).*)$"
 )

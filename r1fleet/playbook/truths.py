@@ -1,5 +1,8 @@
 """Ansible's tests: what may stand behind ``is``."""
 
+# Signatures are Ansible's and Jinja2's: their booleans may be given by position.
+# ruff: noqa: FBT001, FBT002
+
 from __future__ import annotations
 
 import operator
@@ -23,7 +26,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 def version(
     value: Any, other: Any, op: str = "==", strict: bool | None = None, version_type: str | None = None
-) -> bool:  # noqa: FBT001
+) -> bool:
     """Compare versions as Ansible's loose comparison does."""
     if op not in _COMPARISONS:
         raise FilterError(f"Invalid operator type ({op}). Must be one of {', '.join(_COMPARISONS)}")
@@ -44,13 +47,13 @@ def _version_parts(value: Any) -> list[int | str]:
 
 def regex(
     value: Any, pattern: str, ignorecase: bool = False, multiline: bool = False, match_type: str = "search"
-) -> bool:  # noqa: FBT001, FBT002
+) -> bool:
     """Tell whether a pattern is found."""
     flags = (re.IGNORECASE if ignorecase else 0) | (re.MULTILINE if multiline else 0)
     return getattr(re.compile(pattern, flags), match_type)(str(value)) is not None
 
 
-def match(value: Any, pattern: str, ignorecase: bool = False, multiline: bool = False) -> bool:  # noqa: FBT001, FBT002
+def match(value: Any, pattern: str, ignorecase: bool = False, multiline: bool = False) -> bool:
     """Tell whether a pattern is found at the start."""
     return regex(value, pattern, ignorecase, multiline, "match")
 
@@ -78,7 +81,7 @@ def _flag(name: str) -> Callable[[Any], bool]:
     return lambda value: bool(_result(name, value).get(name, False))
 
 
-def truthy(value: Any, convert_bool: bool = False) -> bool:  # noqa: FBT001, FBT002
+def truthy(value: Any, convert_bool: bool = False) -> bool:
     """Tell whether a value counts as true."""
     return bool(to_bool(value) if convert_bool and isinstance(value, str) else value)
 
@@ -110,7 +113,7 @@ TESTS: dict[str, Callable[..., Any]] = {
     "link_exists": lambda path: Path(path).is_symlink() or Path(path).exists(),
     "match": match,
     "mount": lambda path: Path(path).is_mount(),
-    "nan": lambda value: value != value,  # noqa: PLR0124
+    "nan": lambda value: value != value,
     "reachable": lambda value: not _result("reachable", value).get("unreachable", False),
     "regex": regex,
     "same_file": lambda left, right: Path(left).samefile(right),

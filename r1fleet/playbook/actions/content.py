@@ -86,7 +86,7 @@ def of_path(source: Path, *, whole: bool, follow: bool) -> Offer:
             blobs.append(blob)
         elif kind == "link":
             entries.append(
-                {"path": relative, "kind": "link", "target": os.readlink(path), "mode": "", "sha256": "", "size": 0}
+                {"path": relative, "kind": "link", "target": str(path.readlink()), "mode": "", "sha256": "", "size": 0}
             )
         else:
             entries.append({"path": relative, "kind": "directory", "mode": _mode(path.stat()), "sha256": "", "size": 0})

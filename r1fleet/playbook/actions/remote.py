@@ -13,7 +13,10 @@ from r1fleet.playbook.pairs import parse_words
 from r1fleet.playbook.work import Work
 from r1fleet.transport import Become, Reply
 
-_SCRIPT = 'd=$(mktemp -d) || exit 1; trap \'rm -rf "$d"\' EXIT; cat > "$d/script" && chmod 0700 "$d/script" && {command} < /dev/null'
+_SCRIPT = (
+    "d=$(mktemp -d) || exit 1; trap 'rm -rf \"$d\"' EXIT; "
+    'cat > "$d/script" && chmod 0700 "$d/script" && {command} < /dev/null'
+)
 
 
 async def raw(work: Work) -> Reply:

@@ -37,8 +37,21 @@ _ROLE: Arguments = {
 }
 _APPLY: Arguments = {"apply": {"type": "dict"}}
 CONTROLLER: Mapping[str, Row] = {
-    "add_host": Row({"name": {"type": "str", "required": True, "aliases": ["host", "hostname"]}, "groups": {"type": "raw", "aliases": ["group", "groupname"]}}, any_argument=True),
-    "assert": Row({"that": {"type": "raw", "required": True}, "fail_msg": {"type": "raw", "aliases": ["msg"]}, "success_msg": RAW, "quiet": BOOL}),
+    "add_host": Row(
+        {
+            "name": {"type": "str", "required": True, "aliases": ["host", "hostname"]},
+            "groups": {"type": "raw", "aliases": ["group", "groupname"]},
+        },
+        any_argument=True,
+    ),
+    "assert": Row(
+        {
+            "that": {"type": "raw", "required": True},
+            "fail_msg": {"type": "raw", "aliases": ["msg"]},
+            "success_msg": RAW,
+            "quiet": BOOL,
+        }
+    ),
     "copy": Row(module="copy", local=True),
     "debug": Row({"msg": RAW, "var": RAW, "verbosity": {"type": "int"}}),
     "fail": Row({"msg": RAW}),
@@ -50,12 +63,37 @@ CONTROLLER: Mapping[str, Row] = {
     "include_tasks": Row({"file": NAMED, **_APPLY}, "file"),
     "include_vars": Row(
         {
-            "file": STR, "dir": STR, "name": STR, "depth": {"type": "int"}, "files_matching": STR, "ignore_files": {"type": "raw"},
-            "extensions": {"type": "raw"}, "ignore_unknown_extensions": BOOL, "hash_behaviour": {"type": "str", "choices": ["replace", "merge"]},
+            "file": STR,
+            "dir": STR,
+            "name": STR,
+            "depth": {"type": "int"},
+            "files_matching": STR,
+            "ignore_files": {"type": "raw"},
+            "extensions": {"type": "raw"},
+            "ignore_unknown_extensions": BOOL,
+            "hash_behaviour": {"type": "str", "choices": ["replace", "merge"]},
         },
         "file",
     ),
-    "meta": Row({"_action": {"type": "str", "required": True, "choices": ["clear_facts", "clear_host_errors", "end_batch", "end_host", "end_play", "flush_handlers", "noop", "reset_connection"]}}, "_action"),
+    "meta": Row(
+        {
+            "_action": {
+                "type": "str",
+                "required": True,
+                "choices": [
+                    "clear_facts",
+                    "clear_host_errors",
+                    "end_batch",
+                    "end_host",
+                    "end_play",
+                    "flush_handlers",
+                    "noop",
+                    "reset_connection",
+                ],
+            }
+        },
+        "_action",
+    ),
     "pause": Row({"seconds": {"type": "raw"}, "minutes": {"type": "raw"}, "prompt": STR, "echo": BOOL}),
     "raw": Row({"_command": NAMED, "executable": STR}, "_command"),
     "script": Row({"cmd": NAMED, "chdir": STR, "creates": STR, "removes": STR, "executable": STR}, "cmd"),
@@ -63,9 +101,18 @@ CONTROLLER: Mapping[str, Row] = {
     "set_stats": Row({"data": {"type": "dict", "required": True}, "per_host": BOOL, "aggregate": BOOL}),
     "template": Row(module="template", local=True),
     "unarchive": Row(module="unarchive"),
-    "validate_argument_spec": Row({"argument_spec": {"type": "dict", "required": True}, "provided_arguments": {"type": "dict"}}),
-    "wait_for_connection": Row({"connect_timeout": {"type": "raw"}, "delay": {"type": "raw"}, "sleep": {"type": "raw"}, "timeout": {"type": "raw"}}),
-}  # fmt: skip
+    "validate_argument_spec": Row(
+        {"argument_spec": {"type": "dict", "required": True}, "provided_arguments": {"type": "dict"}}
+    ),
+    "wait_for_connection": Row(
+        {
+            "connect_timeout": {"type": "raw"},
+            "delay": {"type": "raw"},
+            "sleep": {"type": "raw"},
+            "timeout": {"type": "raw"},
+        }
+    ),
+}
 
 COMMAND_OPTIONS = frozenset(
     {
