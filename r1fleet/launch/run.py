@@ -66,6 +66,7 @@ class _Launch:
             record = self._start(seen, old if standing else None, interrupts)
             if isinstance(record, LaunchResult):
                 return record
+            self.observer(Step("start", "done", f"{len(record.ranks)} ranks run", total=len(record.ranks)))
             if self.options.detach:
                 return self._result("detached", record)
             return self._watch(record, interrupts)
@@ -183,7 +184,6 @@ class _Launch:
         verdict = watch.until_running(interrupts.check)
         if verdict is not None and verdict.failure is not None:
             self._fail(record, verdict.failure)
-        self.observer(Step("start", "done", f"{len(record.ranks)} ranks run", total=len(record.ranks)))
 
     def _roll_back(self, record: DeploymentRecord | None) -> LaunchResult:
         self.observer(Note("interrupted before all ranks ran: rolling back", "warning"))

@@ -279,7 +279,7 @@ stage = Stage(find(sys.argv[1]))
 def tell(event):
     if isinstance(event, Step) and (event.name, event.state) == ("start", "done"):
         print("started", flush=True)
-print(stage.launch(stage.plan(env={"REHEARSAL_LOAD": "1"}), tell).state, flush=True)
+print(stage.launch(stage.plan(env={"REHEARSAL_LOAD": "3"}), tell).state, flush=True)
 """
 
 
@@ -309,7 +309,7 @@ def test_ctrl_c_after_the_start_detaches_and_the_same_launch_joins_again(stage: 
         assert controller.stdout.readline() == "started\n"
         controller.send_signal(signal.SIGINT)
         assert controller.stdout.read() == "interrupted\n"
-    result = stage.launch(stage.plan(env={"REHEARSAL_LOAD": "1"}))
+    result = stage.launch(stage.plan(env={"REHEARSAL_LOAD": "3"}))
     assert (result.state, result.generation) in [("ready", 1), ("already ready", 1)]
 
 

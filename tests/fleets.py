@@ -1,0 +1,232 @@
+"""Hosts in memory: the transport's only fake, with the fleet modules as a host would answer them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from r1fleet.errors import HostUnreachable, Where
+from r1fleet.inventory import Host
+from r1fleet.status import Access
+from r1fleet.transport import Become, Call, Completed, Reply, Session
+
+
+@dataclass
+class Unit:
+    """One unit of a fake host."""
+
+    state: str = "active"
+    status: int = 0
+    ended: float = 0.0
+
+
+@dataclass
+class FakeHost:
+    """One host's memory; ``calls`` lists what it was asked, ``look`` runs before each answer about its state."""
+
+    name: str
+    fleet: Fleet
+    folders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    locks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    units: dict[str, Unit] = field(default_factory=dict)
+    logs: dict[str, list[str]] = field(default_factory=dict)
+    verdict: dict[str, Any] = field(default_factory=dict)
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    refuse: dict[str, str] = field(default_factory=dict)
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    stubborn: bool = False
+    away: bool = False
+    strays: list[dict[str, Any]] = field(default_factory=list)
+    look: Callable[[FakeHost], None] = lambda host: None
+
+    def submit(self, call: Call, on_output: Callable[[str], None] | None = None) -> Future[Reply]:
+        future: Future[Reply] = Future()
+        self.calls.append((call.module, dict(call.args)))
+        self.fleet.order.append((self.name, call.module))
+        if call.module == "fleet_state":
+            self.look(self)
+        if self.away:
+            future.set_exception(self.lost())
+        elif call.module in self.refuse:
+            future.set_result({"failed": True, "msg": self.refuse[call.module]})
+        else:
+            future.set_result(getattr(self, f"_{call.module}")(dict(call.args)))
+        return future
+
+    def run(self, call: Call) -> Reply:
+        return self.submit(call).result()
+
+    def execute(self, command: str, *, stdin: bytes = b"", timeout: float | None = None) -> Completed:
+        raise NotImplementedError
+
+    def fetch(self, path: str, target: Path, *, become: Become | None = None) -> Reply:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self.fleet.closed.append(self.name)
+
+    def lost(self) -> HostUnreachable:
+        return HostUnreachable("no route", where=Where(host=self.name))
+
+    def current(self, name: str = "rehearsal") -> dict[str, Any]:
+        return dict(self.folders[name]["current"])
+
+    def running(self) -> list[str]:
+        return [name for name, unit in self.units.items() if unit.state == "active"]
+
+    def end(self, unit: str, status: int, *log: str) -> None:
+        """Let a unit fail now."""
+        self.units[unit] = Unit("failed", status, time.monotonic())
+        self.logs[unit] = list(log)
+
+    # --- the modules ------------------------------------------------------------------------------
+
+    def _fleet_check(self, args: dict[str, Any]) -> Reply:
+        kinds = {row["kind"] for row in self.findings}
+        passed = [{"kind": row["kind"], "ok": True, "detail": "", "value": "same"} for row in args["checks"]]
+        return {"answers": [row for row in passed if row["kind"] not in kinds] + self.findings}
+
+    def _fleet_lock(self, args: dict[str, Any]) -> Reply:
+        held = self.locks.get(args["path"])
+        if args["action"] == "acquire" and held is None:
+            self.locks[args["path"]] = {**args["owner"], "time": time.time()}
+            return {"acquired": True, "held": args["owner"]}
+        if args["action"] == "acquire":
+            return {"acquired": False, "held": held}
+        if args["action"] == "release" and held and args.get("token", "") in ("", held.get("token")):
+            del self.locks[args["path"]]
+        return {"held": held}
+
+    def _fleet_stage(self, args: dict[str, Any]) -> Reply:
+        folder = self.folders.setdefault(args["folder"].rpartition("/")[2], {"journal": []})
+        known = folder.get("current", {}).get("generation")
+        if args.get("only_generation") not in (None, known):
+            return {"changed": False, "current": known}
+        for row in args.get("files", ()):
+            folder[row["path"]] = row
+        if args.get("current"):
+            folder["current"] = {**args["current"], "schema": 1, "time": time.time(), "boot_id": "b"}
+        folder["journal"].append(args.get("journal"))
+        return {"changed": True}
+
+    def _command(self, args: dict[str, Any]) -> Reply:
+        name = args["argv"][args["argv"].index("--unit") + 1].removesuffix(".service")
+        if name in self.refuse:
+            return {"failed": True, "msg": "non-zero return code", "stderr": self.refuse[name]}
+        self.units[name] = Unit()
+        return {"rc": 0}
+
+    def _fleet_stop(self, args: dict[str, Any]) -> Reply:
+        names = [unit["name"] for unit in args["units"]]
+        if not self.stubborn:
+            for name in names:
+                self.units.pop(name, None)
+        return {"left": ["pid 7 (engine)"] if self.stubborn else [], "problems": [], "ports": []}
+
+    def _fleet_ask(self, args: dict[str, Any]) -> Reply:
+        return {"text": "hi", "model": args["model"], "seconds": 0.1, "tokens": 1}
+
+    def _fleet_state(self, args: dict[str, Any]) -> Reply:
+        names = [args["deployment"]] if args.get("deployment") else [*self.folders, *self._locked()]
+        rows = [self._deployment(name) for name in names]
+        return {
+            "now": time.time(),
+            "monotonic": time.monotonic(),
+            "boot_id": "b",
+            "python": "/usr/bin/python3",
+            "deployments": [row for row in rows if row["current"] or row["lock"]],
+            "strays": self.strays if args.get("strays") else [],
+        }
+
+    def _locked(self) -> list[str]:
+        return [name for path in self.locks if (name := path.split("/")[-2]) not in self.folders]
+
+    def _deployment(self, name: str) -> dict[str, Any]:
+        folder = self.folders.get(name, {})
+        current = folder.get("current")
+        row: dict[str, Any] = {
+            "name": name,
+            "problem": "",
+            "current": current,
+            "plan": None,
+            "ranks": [],
+            "gangs": [],
+            "lock": self.locks.get(f"/var/lib/r1fleet/{name}/lock"),
+            "generations": current["generation"] if current else 0,
+        }
+        if current:
+            path = f"/var/lib/r1fleet/{name}/generations/{current['generation']}/plan.json"
+            plan = row["plan"] = json.loads(folder[path]["content"])
+            row["ranks"] = [self._rank(rank) for rank in plan["ranks"] if rank["host"] == self.name]
+            row["gangs"] = [self._gang(gang) for gang in plan["gangs"] if gang["leader"] == self.name]
+        return row
+
+    def _rank(self, rank: dict[str, Any]) -> dict[str, Any]:
+        unit = self.units.get(rank["name"])
+        lines = self.logs.get(rank["name"], [])
+        return {
+            "rank": rank["rank"],
+            "replica": rank["replica"],
+            "name": rank["name"],
+            "inspect": _shown(unit),
+            "exit": None,
+            "processes": int(unit is not None and unit.state == "active"),
+            "resident": 0,
+            "seconds": 1.0,
+            "log": {
+                "size": 0,
+                "offset": 0,
+                "text": "",
+                "tail": lines,
+                "first_error": next((line for line in lines if "Error" in line), ""),
+            },
+        }
+
+    def _gang(self, gang: dict[str, Any]) -> dict[str, Any]:
+        files = {name: self.verdict.get(name) for name in ("ready", "failed", "progress")}
+        return {**files, "replica": gang["replica"], "judging": gang["judge"]["name"] in self.running()}
+
+
+class Fleet:
+    """Fake hosts by name, and the transport to them."""
+
+    def __init__(self, *names: str) -> None:
+        self.order: list[tuple[str, str]] = []
+        self.closed: list[str] = []
+        self.fakes = {name: FakeHost(name, self) for name in names}
+        self.hosts = {name: Host(name, {"ansible_host": name}) for name in names}
+        self.access = Access(self, lambda host: Become())
+
+    def __getitem__(self, name: str) -> FakeHost:
+        return self.fakes[name]
+
+    def open(self, host: Host) -> Session:
+        fake = self.fakes[host.name]
+        if fake.away:
+            raise fake.lost()
+        return fake
+
+    def close(self) -> None:
+        pass
+
+    def modules(self) -> list[str]:
+        """Name what was asked of any host, each once, in order."""
+        return list(dict.fromkeys(module for _, module in self.order))
+
+
+READY = {"ready": {"text": "hello", "seconds": 2.0}}
+
+
+def _shown(unit: Unit | None) -> str:
+    if unit is None:
+        return "LoadState=not-found\nActiveState=inactive\n"
+    ended = int(unit.ended * 1e6)
+    return (
+        f"LoadState=loaded\nActiveState={unit.state}\nExecMainCode=1\nExecMainStatus={unit.status}\n"
+        f"MainPID=7\nExecMainExitTimestampMonotonic={ended}\n"
+    )

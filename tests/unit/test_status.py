@@ -1,0 +1,223 @@
+"""Status, logs and ask read what hosts keep; a host that is away is a row like any other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from r1fleet.errors import ExitCode, HostFailed, HostUnreachable, UsageError
+from r1fleet.events import Event, LogLines, Note
+from r1fleet.inventory import Inventory
+from r1fleet.launch import LaunchOptions, launch, stop
+from r1fleet.status import AskOptions, LogOptions, StatusOptions, StatusReport, ask, logs, status
+from tests.fleets import READY, Fleet
+from tests.gangs import rehearsal
+
+NAME = "rehearsal"
+
+
+def unit(rank: int | str) -> str:
+    return f"r1fleet-{NAME}-0-{rank}"
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet("a", "b")
+
+
+def started(fleet: Fleet, *, ready: bool = True, **more: Any) -> Fleet:
+    plan = rehearsal([(name, f"127.0.0.{number}") for number, name in enumerate(fleet.hosts, 1)], **more)
+    launch(plan, fleet.access, lambda event: None, LaunchOptions(hosts=fleet.hosts, interval=0.01, detach=True))
+    fleet["a"].verdict = dict(READY) if ready else {"progress": {"phase": "loading"}}
+    fleet.order.clear()
+    return fleet
+
+
+def look(fleet: Fleet, *, probe: bool = False) -> StatusReport:
+    return status([Inventory("lab", None, fleet.hosts, {})], fleet.access, StatusOptions(probe=probe))
+
+
+def test_a_ready_gang_is_shown_in_one_round_trip_a_host(fleet: Fleet) -> None:
+    report = look(started(fleet))
+    row = report.deployments[0]
+    assert (row.cluster, row.name, row.state, row.generation, row.sample) == ("lab", NAME, "ready", 1, "hello")
+    assert [(rank.rank, rank.host, rank.state, rank.pid) for rank in row.ranks] == [
+        (0, "a", "ready", 7),
+        (1, "b", "ready", 7),
+    ]
+    assert row.endpoints == ("http://127.0.0.1:18000",)
+    assert fleet.order == [("a", "fleet_state"), ("b", "fleet_state")]
+    assert report.exit_code is ExitCode.OK
+    assert json.loads(json.dumps(report.as_json()))["deployments"][0]["ranks"][1]["host"] == "b"
+
+
+def test_a_gang_on_its_way_shows_its_phase(fleet: Fleet) -> None:
+    row = look(started(fleet, ready=False)).deployments[0]
+    assert (row.state, row.phase, row.sample) == ("starting", "loading", "")
+    assert [rank.state for rank in row.ranks] == ["running", "running"]
+
+
+def test_a_dead_rank_makes_a_ready_gang_degraded_and_a_loading_one_failed(fleet: Fleet) -> None:
+    started(fleet)["b"].end(unit(1), 137, "CUDA Error: lost")
+    report = look(fleet)
+    row = report.deployments[0]
+    assert (row.state, row.ranks[1].state) == ("degraded", "failed")
+    assert "rank 1 on b: ended with status 137" in row.detail
+    assert row.ranks[1].first_error == "CUDA Error: lost"
+    assert report.exit_code is ExitCode.HOST_FAILED
+    fleet["a"].verdict = {}
+    assert look(fleet).deployments[0].state == "failed"
+
+
+def test_an_unreachable_host_is_a_row_and_the_rest_is_shown(fleet: Fleet) -> None:
+    started(fleet)["b"].away = True
+    report = look(fleet)
+    assert [(host.host, host.state, host.detail) for host in report.hosts] == [
+        ("a", "ok", ""),
+        ("b", "unreachable", "no route"),
+    ]
+    row = report.deployments[0]
+    assert (row.ranks[0].state, row.ranks[1].state) == ("ready", "unknown")
+    assert row.state == "degraded"
+    assert report.exit_code is ExitCode.UNREACHABLE
+
+
+def test_a_gang_without_its_leader_is_unknown_not_failed(fleet: Fleet) -> None:
+    started(fleet)["a"].away = True
+    assert look(fleet).deployments[0].state == "unknown"
+
+
+def test_nothing_launched_is_one_sentence_and_no_failure(fleet: Fleet) -> None:
+    report = look(fleet)
+    assert (report.message, report.exit_code) == ("Nothing has been launched on lab.", ExitCode.OK)
+    assert status([], fleet.access, StatusOptions()).message.startswith("No cluster is known here")
+    fleet["a"].away = fleet["b"].away = True
+    report = look(fleet)
+    assert (report.message, report.exit_code) == ("No host of lab answered.", ExitCode.UNREACHABLE)
+
+
+def test_what_no_plan_names_is_shown_with_its_host(fleet: Fleet) -> None:
+    fleet["b"].strays = [{"name": "r1fleet-old-0-1", "processes": 3}]
+    assert look(fleet).hosts[1].strays == ("r1fleet-old-0-1 (3 processes)",)
+
+
+def test_a_stopped_gang_says_so(fleet: Fleet) -> None:
+    started(fleet)
+    stop(fleet.hosts.values(), fleet.access, lambda event: None, NAME)
+    report = look(fleet)
+    row = report.deployments[0]
+    assert (row.state, [rank.state for rank in row.ranks], row.sample) == ("stopped", ["stopped", "stopped"], "")
+    assert report.exit_code is ExitCode.OK
+
+
+def test_a_rebooted_host_is_told_as_the_reason(fleet: Fleet) -> None:
+    started(fleet)["b"].units.clear()
+    fleet["b"].folders[NAME]["current"]["boot_id"] = "before"
+    assert "its host has rebooted" in look(fleet).deployments[0].ranks[1].detail
+
+
+def test_another_schema_on_a_host_is_told_and_not_read(fleet: Fleet) -> None:
+    started(fleet)
+    for host in fleet.fakes.values():
+        host.folders[NAME]["current"]["schema"] = 9
+    row = look(fleet).deployments[0]
+    assert row.state == "failed"
+    assert "schema 9" in row.detail
+    report = stop(fleet.hosts.values(), fleet.access, lambda event: None, NAME)
+    assert set(report.left) == {"a", "b"}
+    assert report.exit_code is ExitCode.HOST_FAILED
+
+
+def test_a_probe_asks_the_leader_and_a_refusal_fails(fleet: Fleet) -> None:
+    report = look(started(fleet), probe=True)
+    assert [(probe.ok, probe.text) for probe in report.deployments[0].probes] == [(True, "hi")]
+    fleet["a"].refuse = {"fleet_ask": "HTTP 500: dead"}
+    report = look(fleet, probe=True)
+    assert [(probe.ok, probe.text) for probe in report.deployments[0].probes] == [(False, "HTTP 500: dead")]
+    assert report.exit_code is ExitCode.HOST_FAILED
+
+
+def test_logs_show_the_tail_of_every_rank(fleet: Fleet) -> None:
+    started(fleet)
+    fleet["a"].logs[unit(0)] = ["one", "two"]
+    fleet["b"].logs[unit(1)] = ["three"]
+    events: list[Event] = []
+    shown = logs(fleet.hosts.values(), fleet.access, events.append, LogOptions(lines=1))
+    assert [rank.rank for rank in shown] == [0, 1]
+    assert events == [LogLines(NAME, 0, "a", ("two",)), LogLines(NAME, 1, "b", ("three",))]
+
+
+def test_followed_logs_end_when_the_generation_is_gone(fleet: Fleet) -> None:
+    started(fleet)
+    events: list[Event] = []
+
+    def next_generation(seconds: float) -> None:
+        for host in fleet.fakes.values():
+            host.folders.clear()
+
+    logs(fleet.hosts.values(), fleet.access, events.append, LogOptions(follow=True), sleep=next_generation)
+    assert [event.text for event in events if isinstance(event, Note)] == [f"generation 1 of {NAME} is gone"] * 2
+
+
+def test_logs_of_nothing_and_of_unreachable_hosts_are_errors(fleet: Fleet) -> None:
+    with pytest.raises(UsageError, match="nothing has been launched here"):
+        logs(fleet.hosts.values(), fleet.access, lambda event: None, LogOptions())
+    fleet["a"].away = fleet["b"].away = True
+    with pytest.raises(HostUnreachable, match="no route"):
+        logs(fleet.hosts.values(), fleet.access, lambda event: None, LogOptions())
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    status = 200
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        data = json.dumps({"model": "tiny", "choices": [{"message": {"content": "direct"}}]}).encode()
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint() -> Iterator[HTTPServer]:
+    server = HTTPServer(("127.0.0.1", 0), Endpoint)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_ask_goes_directly_where_it_can_and_by_the_leader_where_not(fleet: Fleet, endpoint: HTTPServer) -> None:
+    started(fleet, port=endpoint.server_port)
+    assert ask(fleet.hosts.values(), fleet.access, AskOptions("hello")).text == "direct"
+    closed = started(Fleet("a", "b"), port=1)
+    answer = ask(closed.hosts.values(), closed.access, AskOptions("hello"))
+    assert (answer.text, answer.url) == ("hi", "http://127.0.0.1:1 on a")
+
+
+def test_ask_never_sends_a_key_from_the_controller(fleet: Fleet, endpoint: HTTPServer) -> None:
+    plan = rehearsal([("a", "127.0.0.1")], port=endpoint.server_port, api_key=True)
+    options = LaunchOptions(hosts=fleet.hosts, interval=0.01, detach=True, api_key="k")
+    launch(plan, fleet.access, lambda event: None, options)
+    assert ask(fleet.hosts.values(), fleet.access, AskOptions("hello")).text == "hi"
+    args = next(args for module, args in fleet["a"].calls if module == "fleet_ask")
+    assert args["key_name"] == "VLLM_API_KEY"
+    assert args["key_file"].endswith(f"/generations/1/{unit(0)}.secrets")
+
+
+def test_ask_tells_what_the_endpoint_said(fleet: Fleet, endpoint: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Endpoint, "status", 500)
+    started(fleet, port=endpoint.server_port)
+    with pytest.raises(HostFailed, match="HTTP 500"):
+        ask(fleet.hosts.values(), fleet.access, AskOptions("hello"))
