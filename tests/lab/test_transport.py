@@ -350,7 +350,7 @@ def test_one_session_only(fleet: Lab, transport: Transport) -> None:
         fleet,
         "h2",
         "printf 'Match User single\\n  MaxSessions 1\\nMatch all\\n' > /etc/ssh/sshd_config.d/single.conf; "
-        "sed -i '/^Subsystem/d' /etc/ssh/sshd_config; systemctl reload ssh",
+        "sed -i '/^Subsystem/d' /etc/ssh/sshd_config; systemctl restart ssh",
     )
     session = open_as(fleet, transport, user)
     done = session.execute("cat; whoami; exit 4", stdin=b"I am ")
