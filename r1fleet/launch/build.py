@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from r1fleet.command import Command
 from r1fleet.engines import Engine, RankRequest, engine_of
-from r1fleet.errors import SpecError
+from r1fleet.errors import SpecError, Where
 from r1fleet.facts import HostFacts
 from r1fleet.inventory import Host, Inventory
 from r1fleet.launch.plan import Plan, RankPlan, digest_of
@@ -20,6 +20,8 @@ from r1fleet.spec.resolve import WEIGHTS_DIR
 from r1fleet.topology import FROM_FACTS, Gang, ModelShape, Node, Site, is_loopback, known_shape, machine_of, plan_gangs
 
 STATE_DIR: Final = "/var/lib/r1fleet"
+EPHEMERAL: Final = range(32768, 61000)
+"""Ports that Linux gives to outgoing connections, unless told otherwise."""
 _SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 Variables = Callable[[Host], Mapping[str, Any]]
@@ -45,6 +47,8 @@ def build(
     known = facts or {}
     sites = [_site(host, variables_of(host), known.get(host.name)) for host in hosts]
     gangs = plan_gangs(name, deployment, sites, shape=shape or known_shape(deployment.model))
+    _refuse_one_port(name, deployment, gangs)
+    _refuse_foreign(gangs, known)
     ranks = tuple(_rank(name, deployment, engine, gang, node) for gang in gangs for node in gang.nodes)
     plan = Plan(
         cluster=inventory.name,
@@ -115,6 +119,7 @@ def _site(host: Host, variables: Mapping[str, Any], facts: HostFacts | None) -> 
     """Find where the other ranks reach this host: what is written, else facts, else SSH's own address."""
     told = facts or HostFacts()
     interface = _text(variables.get("r1fleet_interface"))
+    _refuse_absent(host.name, interface, told)
     address = (
         _text(variables.get("r1fleet_address"))
         or (told.address_of(interface) if interface else None)
@@ -126,6 +131,38 @@ def _site(host: Host, variables: Mapping[str, Any], facts: HostFacts | None) -> 
     devices = told.accelerators
     machine = machine_of([one.name for one in devices], [one.memory_bytes for one in devices])
     return Site(host.name, address, found, machine)
+
+
+def _refuse_absent(host: str, interface: str | None, told: HostFacts) -> None:
+    names = [one.name for one in told.interfaces]
+    if interface and names and interface not in names:
+        near = difflib.get_close_matches(interface, names, n=1)
+        raise SpecError(
+            f"the host has no interface {interface}" + (f"; did you mean {near[0]}?" if near else ""),
+            where=Where(host=host),
+            hint=f"it has {', '.join(names)}; correct r1fleet_interface (facts may be old: r1fleet plan --live)",
+        )
+
+
+def _refuse_one_port(name: str, deployment: Deployment, gangs: Sequence[Gang]) -> None:
+    if len(gangs[0].nodes) > 1 and deployment.port == deployment.rendezvous_port:
+        raise SpecError(
+            f"deployment {name}: port and rendezvous_port are both {deployment.port}",
+            hint="the leader listens on both: give them different numbers",
+        )
+
+
+def _refuse_foreign(gangs: Sequence[Gang], facts: Mapping[str, HostFacts]) -> None:
+    """Refuse an address that its host does not have where other ranks need it."""
+    for node in (node for gang in gangs if len(gang.nodes) > 1 for node in gang.nodes):
+        told = facts.get(node.host)
+        if told and told.interfaces and node.address != FROM_FACTS and told.interface_of(node.address) is None:
+            known = ", ".join(f"{one.name} {' '.join(one.addresses)}" for one in told.interfaces if one.addresses)
+            raise SpecError(
+                f"no interface of the host has the address {node.address}",
+                where=Where(host=node.host),
+                hint=f"it has {known}; correct r1fleet_address (facts may be old: r1fleet plan --live)",
+            )
 
 
 def _default_interface(facts: HostFacts, address: str) -> str | None:
@@ -197,3 +234,10 @@ def _notes(name: str, deployment: Deployment, engine: Engine, gangs: Sequence[Ga
     yield from engine.notes(_request(name, deployment, gangs[0], gangs[0].leader))
     if deployment.runtime == "docker":
         yield from notes_of(deployment.container)
+    ports = {
+        "port": deployment.port,
+        "rendezvous_port": deployment.rendezvous_port if len(gangs[0].nodes) > 1 else None,
+    }
+    for key, port in ports.items():
+        if port in EPHEMERAL:
+            yield f"{key} {port} is among the ports that outgoing connections take: it may be taken when you launch"

@@ -30,7 +30,7 @@ def resolve(name: str, deployment: Deployment, *, weights_dir: str = WEIGHTS_DIR
         update={
             "runtime": runtime,
             "model_path": given.model_path or model_folder(given, weights_dir),
-            "served_model_name": given.served_model_name or given.model,
+            "served_model_name": given.served_model_name or _served(given.model),
             "port": given.port or DEFAULT_PORTS.get(given.engine),
             "venv": given.venv or f"{VENVS_DIR}/{given.engine}",
             "image": (given.image or _image(name, given)) if runtime == "docker" else given.image,
@@ -40,10 +40,16 @@ def resolve(name: str, deployment: Deployment, *, weights_dir: str = WEIGHTS_DIR
 
 
 def model_folder(deployment: Deployment, weights_dir: str) -> str:
-    """Return where a model's files lie: ``<weights_dir>/<org>--<name>@<revision>``."""
+    """Return where a model's files lie: ``<weights_dir>/<org>--<name>@<revision>``, or the path that names it."""
+    if deployment.model.startswith("/"):
+        return deployment.model
     folder = deployment.model.replace("/", "--")
     revision = deployment.revision.replace("/", "--")
     return f"{weights_dir.rstrip('/')}/{folder}@{revision}"
+
+
+def _served(model: str) -> str:
+    return model.rstrip("/").rpartition("/")[2] if model.startswith("/") else model
 
 
 def _image(name: str, deployment: Deployment) -> str:

@@ -131,9 +131,10 @@ def test_without_facts_the_interface_is_left_open_and_the_plan_is_incomplete() -
 
 def test_what_the_inventory_says_about_addresses_beats_facts() -> None:
     own = {"h1": {"r1fleet_address": "172.16.0.1", "r1fleet_interface": "ib0"}}
+    first = replace(lab_facts(1), interfaces=(*lab_facts(1).interfaces, Interface("ib0", ("172.16.0.1",))))
     inventory = fleet(TINY, "h1", "h2", h1=own["h1"])
 
-    plan = build(inventory, "tiny", variables_of=variables, facts={"h1": lab_facts(1), "h2": lab_facts(2)})
+    plan = build(inventory, "tiny", variables_of=variables, facts={"h1": first, "h2": lab_facts(2)})
 
     assert dict(plan.ranks[0].command.env)["GLOO_SOCKET_IFNAME"] == "ib0"
     assert "172.16.0.1" in plan.ranks[1].command.argv
@@ -206,3 +207,26 @@ def test_the_leaders_variables_decide() -> None:
     plan = build(grouped, "tiny", variables_of=variables)
 
     assert plan.deployment.model_path == "/data/tiny@main"
+
+
+def test_an_interface_that_the_host_lacks_is_refused() -> None:
+    inventory = fleet(TINY, "h1", "h2", h2={"r1fleet_interface": "hots0"})
+
+    with pytest.raises(SpecError, match="host h2: the host has no interface hots0; did you mean host0") as caught:
+        build(inventory, "tiny", variables_of=variables, facts={"h2": lab_facts(2)})
+    assert "it has host0" in str(caught.value)
+
+
+def test_an_address_that_the_host_lacks_is_refused_where_ranks_must_meet() -> None:
+    nat = {"r1fleet_address": "203.0.113.1"}
+    facts = {"h1": lab_facts(1)}
+
+    with pytest.raises(SpecError, match=r"host h1: no interface of the host has the address 203\.0\.113\.1"):
+        build(fleet(TINY, "h1", "h2", h1=nat), "tiny", variables_of=variables, facts=facts)
+    alone = build(fleet(TINY | {"tensor_parallel": 1}, "h1", h1=nat), "tiny", variables_of=variables, facts=facts)
+    assert alone.endpoints == ("http://203.0.113.1:8000",)
+
+
+def test_one_port_for_two_purposes_is_refused() -> None:
+    with pytest.raises(SpecError, match="port and rendezvous_port are both 8000"):
+        lab_plan(TINY | {"rendezvous_port": 8000})

@@ -30,6 +30,7 @@ def test_one_gang_over_both_nodes() -> None:
         "tp 16 on 2 hosts with 8 x H200 each",
         "40.1 GiB of weights per device, 29% of 140.4 GiB",
         "1 host would do: consider replicas: 2",
+        "port 40000 is among the ports that outgoing connections take: it may be taken when you launch",
     )
 
 

@@ -135,6 +135,12 @@ def test_weights_may_lie_elsewhere() -> None:
     assert read.model_path == "/data/org--name@main"
 
 
+def test_a_model_may_be_named_by_its_folder() -> None:
+    read = resolved(model="/data/models/tiny")
+
+    assert (read.model_path, read.served_model_name) == ("/data/models/tiny", "tiny")
+
+
 def test_an_image_means_docker_and_a_version_picks_the_official_image() -> None:
     assert resolved(image="x:1").runtime == "docker"
     assert resolved(runtime="docker", engine_version="0.32.0").image == "vllm/vllm-openai:v0.32.0"
