@@ -12,8 +12,8 @@ from r1fleet.launch.plan import Plan
 from r1fleet.launch.record import port_of, runtime_name
 from r1fleet.status.contact import Contact
 
-MANIFESTS = (".r1fleet/manifest.json", ".r1fleet-manifest.json", "manifest.json")
-MARKERS = (".r1fleet/environment", ".r1fleet-environment", ".r1fleet-lock")
+MANIFESTS = (".r1fleet-manifest.json",)
+MARKERS = ("r1fleet.json",)
 HINTS = {
     "model": "r1fleet provision (or sync) brings the weights to every host",
     "executable": "r1fleet provision installs the engine",

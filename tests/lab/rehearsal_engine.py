@@ -3,6 +3,8 @@
 Runs on lab hosts with nothing but Python. What it does wrong is told by REHEARSAL_* variables.
 """
 
+from __future__ import annotations
+
 import argparse
 import http.server
 import json
@@ -15,7 +17,7 @@ import threading
 import time
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rank", type=int, required=True)
     parser.add_argument("--world", type=int, required=True)
@@ -23,7 +25,7 @@ def main():
     parser.add_argument("--rendezvous", type=int, required=True)
     parser.add_argument("--port", type=int, required=True)
     args = parser.parse_args()
-    print("rank %d begins" % args.rank, flush=True)
+    say(f"rank {args.rank} begins")
     if os.environ.get("REHEARSAL_ORPHAN") == str(args.rank):
         stubborn = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
         subprocess.Popen([sys.executable, "-c", stubborn], start_new_session=True)
@@ -32,9 +34,9 @@ def main():
     meet = lead if args.rank == 0 else join
     peers = meet(args)
     threading.Thread(target=watch, args=(peers,), daemon=True).start()
-    print("all %d ranks have met" % args.world, flush=True)
+    say(f"all {args.world} ranks have met")
     if os.environ.get("REHEARSAL_DIES") == str(args.rank):
-        print("ValueError: rank %d cannot load its shard" % args.rank, file=sys.stderr, flush=True)
+        say(f"ValueError: rank {args.rank} cannot load its shard")
         sys.exit(3)
     time.sleep(float(os.environ.get("REHEARSAL_LOAD", "0")))
     if args.rank == 0:
@@ -42,7 +44,12 @@ def main():
     signal.pause()
 
 
-def lead(args):
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def lead(args: argparse.Namespace) -> list[socket.socket]:
     listener = socket.create_server(("0.0.0.0", args.rendezvous))
     peers = [listener.accept()[0] for _ in range(args.world - 1)]
     for peer in peers:
@@ -50,7 +57,7 @@ def lead(args):
     return peers
 
 
-def join(args):
+def join(args: argparse.Namespace) -> list[socket.socket]:
     while True:
         try:
             peer = socket.create_connection((args.leader, args.rendezvous), 5)
@@ -62,15 +69,15 @@ def join(args):
     return [peer]
 
 
-def watch(peers):
+def watch(peers: list[socket.socket]) -> None:
     for peer in peers:
         peer.recv(1)
-        print("RuntimeError: a peer has gone", file=sys.stderr, flush=True)
+        say("RuntimeError: a peer has gone")
         os._exit(1)
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
+    def do_POST(self) -> None:
         key = os.environ.get("VLLM_API_KEY")
         self.rfile.read(int(self.headers["Content-Length"]))
         if key and self.headers.get("Authorization") != "Bearer " + key:
@@ -81,18 +88,18 @@ class Answers(http.server.BaseHTTPRequestHandler):
             message = {"role": "assistant", "content": "hello from the rehearsal"}
             self.answer(200, {"model": "tiny", "choices": [{"message": message}], "usage": {"completion_tokens": 4}})
 
-    def answer(self, status, body):
+    def answer(self, status: int, body: dict[str, object]) -> None:
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, *args):
+    def log_message(self, *args: object) -> None:
         pass
 
 
-def serve(port):
+def serve(port: int) -> None:
     server = http.server.ThreadingHTTPServer(("0.0.0.0", port), Answers)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 

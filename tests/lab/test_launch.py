@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from r1fleet import lab as labs
 from r1fleet.cli.connect import connector
 from r1fleet.errors import ExitCode, HostFailed, LockHeld, UsageError
 from r1fleet.events import EndpointReady, Event, LogLines, Observer, RankState
@@ -25,6 +26,7 @@ from r1fleet.launch.plan import Plan
 from r1fleet.spec import Timeouts
 from r1fleet.status import Access, AskOptions, Contact, LogOptions, StatusOptions, StatusReport, ask, logs, status
 from r1fleet.transport import Become
+from tests.conftest import LabFactory
 from tests.gangs import ENGINE, MODEL, PORT, rehearsal
 
 ROOT = Path(__file__).parents[2]
@@ -85,9 +87,8 @@ def _host(lab: Lab, name: str, address: str) -> Host:
     return Host(name, variables, ("nodes",))
 
 
-@pytest.fixture(scope="module")
-def equipped(lab: Lab) -> Iterator[Lab]:
-    stage = Stage(lab)
+def equip(stage: Stage) -> None:
+    """Put the engine and a model on every host."""
     files = [
         {"path": ENGINE, "content": SOURCE.read_text(), "mode": 0o755},
         {"path": f"{MODEL}/config.json", "content": "{}", "mode": 0o644},
@@ -95,6 +96,12 @@ def equipped(lab: Lab) -> Iterator[Lab]:
     with Contact(stage.access, stage.hosts.values()) as contact:
         for host in stage.hosts:
             contact.ask(host, "fleet_stage", {"folder": "/opt/rehearsal", "files": files})
+
+
+@pytest.fixture(scope="module")
+def equipped(lab: Lab) -> Iterator[Lab]:
+    stage = Stage(lab)
+    equip(stage)
     yield lab
     for host in stage.hosts:
         stage.sh(host, "rm -rf /opt/rehearsal")
@@ -198,6 +205,33 @@ def test_stop_leaves_no_process_that_ignores_sigterm(stage: Stage) -> None:
     assert stage.traces() == ""
 
 
+@pytest.mark.parametrize("fault", ["crash", "blackhole"])
+def test_a_host_lost_while_loading_is_named_and_the_rest_is_stopped(own_lab: LabFactory, fault: str) -> None:
+    lab = own_lab(hosts=2)
+    stage = Stage(lab)
+    equip(stage)
+
+    def lose(event: Event) -> None:
+        if isinstance(event, LogLines) and event.rank == 1:
+            labs.break_host(lab.name, "h2", fault)
+
+    with pytest.raises(GangFailed) as caught:
+        stage.launch(stage.plan(env={"REHEARSAL_LOAD": "60"}), lose)
+    assert "h2" in caught.value.left
+    assert "not confirmed stopped" in caught.value.what
+    assert (
+        stage.sh("h1", f"pgrep -fa '[e]ngine.py'; cat /var/lib/r1fleet/{NAME}/lock/owner.json 2>/dev/null; true") == ""
+    )
+    report = stage.status()
+    assert [(host.host, host.state) for host in report.hosts] == [("h1", "ok"), ("h2", "unreachable")]
+    assert (report.deployments[0].state, report.exit_code) == ("failed", ExitCode.UNREACHABLE)
+
+    labs.heal_host(lab.name, "h2")
+    assert stage.stop().left == {}
+    assert stage.traces() == ""
+    stage.transport.close()
+
+
 def test_findings_of_all_hosts_come_together_and_nothing_is_changed(stage: Stage) -> None:
     with pytest.raises(HostFailed) as caught:
         stage.launch(stage.plan(model_path="/nowhere/tiny", user="absent"))
@@ -219,12 +253,12 @@ def test_a_taken_port_names_its_holder(stage: Stage) -> None:
 
 
 def test_hosts_whose_models_differ_are_refused(stage: Stage) -> None:
-    stage.sh("h2", f"echo other > {MODEL}/manifest.json")
+    stage.sh("h2", f"echo other > {MODEL}/.r1fleet-manifest.json")
     try:
         with pytest.raises(HostFailed, match="the model's manifest differs"):
             stage.launch(stage.plan())
     finally:
-        stage.sh("h2", f"rm {MODEL}/manifest.json")
+        stage.sh("h2", f"rm {MODEL}/.r1fleet-manifest.json")
 
 
 def test_a_held_lock_names_its_owner_and_can_be_released(stage: Stage) -> None:
@@ -262,10 +296,8 @@ def test_an_api_key_reaches_the_ranks_and_the_judge_and_no_other_eye(stage: Stag
     assert stage.status(probe=True).deployments[0].probes[0].ok
     assert ask(stage.hosts.values(), stage.access, AskOptions("hello?")).text == "hello from the rehearsal"
     for host in stage.hosts:
-        readable = (
-            f"runuser -u nobody -- grep -rls s3cr /var/lib/r1fleet/{NAME}; cat /proc/[0-9]*/cmdline | grep -c s3cr"
-        )
-        assert stage.sh(host, f"{readable}; systemctl cat 'r1fleet-{NAME}-*' | grep -c s3cr; true") == "0\n0"
+        readable = f"runuser -u nobody -- grep -rls 's3c[r]' /var/lib/r1fleet/{NAME}; cat /proc/[0-9]*/cmdline | grep -c 's3c[r]'"
+        assert stage.sh(host, f"{readable}; systemctl cat 'r1fleet-{NAME}-*' | grep -c 's3c[r]'; true") == "0\n0"
         modes = stage.sh(host, f"find /var/lib/r1fleet/{NAME} -name '*.secrets' -printf '%m %u'")
         assert modes == "400 lab"
 
