@@ -39,8 +39,8 @@ class Group:
                 leaf.mkdir(exist_ok=True)
 
     def pids(self) -> set[int]:
-        """Return the processes of the group and of all groups below it."""
-        return {pid for folder in self.folders for group in _below(folder) for pid in _procs(group)}
+        """Return the processes of the group and of all groups below it: they are in the first hierarchy, too."""
+        return {pid for group in _below(self.folders[0]) for pid in _procs(group)}
 
     def kill(self, *, within: float = 10.0) -> None:
         """End every process; LabError if one outlives SIGKILL."""
@@ -55,7 +55,7 @@ class Group:
 
     def freeze(self, *, within: float = 5.0) -> None:
         """Stop every process where it stands; sockets stay open."""
-        self._write_freezer("1", "FROZEN")
+        _write_freezer(self.folders[0], "1", "FROZEN")
         deadline = time.monotonic() + within
         while not self._is_frozen():
             if time.monotonic() > deadline:
@@ -63,8 +63,9 @@ class Group:
             time.sleep(0.01)
 
     def thaw(self) -> None:
-        """Let frozen processes go on."""
-        self._write_freezer("0", "THAWED")
+        """Let frozen processes go on, those of groups below as well."""
+        for group in _below(self.folders[0]):
+            _write_freezer(group, "0", "THAWED")
 
     def remove(self, *, within: float = 5.0) -> None:
         """Remove the group with all groups below it, once its processes are gone."""
@@ -75,17 +76,10 @@ class Group:
             time.sleep(0.02)
 
     def _is_frozen(self) -> bool:
-        events, state = (
-            [(folder / name).read_text() for folder in self.folders if (folder / name).exists()]
-            for name in ("cgroup.events", "freezer.state")
-        )
-        return "FROZEN\n" in state if state else any("frozen 1" in text for text in events)
-
-    def _write_freezer(self, unified: str, legacy: str) -> None:
-        for folder in self.folders:
-            for name, word in (("cgroup.freeze", unified), ("freezer.state", legacy)):
-                if (folder / name).exists():
-                    (folder / name).write_text(word)
+        first = self.folders[0]
+        if self.unified:
+            return "frozen 1" in (first / "cgroup.events").read_text()
+        return (first / "freezer.state").read_text() == "FROZEN\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +106,14 @@ def detect() -> Tree:
             unified.append(Path(point))
     if not legacy and unified:
         return Tree((unified[0],), unified=True)
-    if any("name=systemd" in options.split(",") for options in legacy.values()):
-        return Tree((*legacy, *unified), unified=False)
+    offered = {option for options in legacy.values() for option in options.split(",")}
+    if {"name=systemd", "freezer"} <= offered:
+        # The freezer's hierarchy comes first: it is flat, because no systemd makes groups in it.
+        flat_first = sorted(legacy, key=lambda point: "freezer" not in legacy[point].split(","))
+        return Tree((*flat_first, *unified), unified=False)
     raise LabError(
-        "this machine's control groups cannot carry systemd", hint="mount cgroup2, or the name=systemd hierarchy"
+        "this machine's control groups cannot carry hosts",
+        hint="mount cgroup2, or the name=systemd and freezer hierarchies",
     )
 
 
@@ -143,6 +141,12 @@ def _fill_cpuset(group: Path) -> None:
     for name in ("cpuset.cpus", "cpuset.mems"):
         if (group / name).exists() and not (group / name).read_text().strip():
             (group / name).write_text((group.parent / name).read_text())
+
+
+def _write_freezer(group: Path, unified: str, legacy: str) -> None:
+    for name, word in (("cgroup.freeze", unified), ("freezer.state", legacy)):
+        if (group / name).exists():
+            (group / name).write_text(word)
 
 
 def _below(folder: Path) -> list[Path]:

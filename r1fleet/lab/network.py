@@ -16,7 +16,7 @@ _RULE_PRIORITY = 20077
 
 
 def ensure_switch(lab: Lab) -> None:
-    """Make the bridge and the controller's address; nothing that hosts are sent ever leaves by another route."""
+    """Make the bridge, the controller's address and its routes; what hosts are sent never leaves by another."""
     ip("route", "replace", "unreachable", lab.prefix, "metric", _WORSE_METRIC)
     _ensure_namespace(lab.switch)
     if not _exists(lab.interface):
@@ -36,6 +36,7 @@ def ensure_switch(lab: Lab) -> None:
             f'link set dev {lab.interface} alias "{lab.folder}"',
             f"addr replace {lab.gateway}/32 dev {lab.interface}",
             f"link set dev {lab.interface} up",
+            *(f"route replace {host.address}/32 dev {lab.interface} src {lab.gateway}" for host in lab.hosts),
         ]
     )
     if not _has_rule(lab):
@@ -60,7 +61,6 @@ def ensure_host(lab: Lab, host: LabHost) -> None:
         ],
         namespace=host.namespace,
     )
-    ip("route", "replace", f"{host.address}/32", "dev", lab.interface, "src", lab.gateway)
 
 
 def cut_cable(lab: Lab, host: LabHost) -> None:

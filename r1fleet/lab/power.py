@@ -15,14 +15,15 @@ from r1fleet.lab.cgroups import Group, Tree
 from r1fleet.lab.layout import Lab, LabHost
 from r1fleet.lab.shell import environment
 
+# Joins its control groups, then runs a command there that outlives this process.
+_DETACH = 'for group in $1; do echo 0 > "$group/cgroup.procs" || exit 1; done; shift; exec setsid --fork "$@"'
+
 # nspawn ends with 133 when the host reboots: going round is the power button. Each nspawn joins the host's box
 # first, because without a control group of their own hosts fight over one tree.
 _LOOP = """
-join() { for group in $1; do echo 0 > "$group/cgroup.procs" || exit 1; done; }
-loops=$1; boxes=$2; shift 2
-join "$loops"
+boxes=$1; shift
 while :; do
-  ( join "$boxes"; exec "$@" )
+  ( for group in $boxes; do echo 0 > "$group/cgroup.procs" || exit 1; done; exec "$@" )
   code=$?
   [ "$code" -eq 133 ] || exit "$code"
 done
@@ -43,20 +44,23 @@ def power_on(tree: Tree, lab: Lab, host: LabHost) -> None:
     """Start the loop that boots the host; it outlives this process."""
     group = host_group(tree, lab, host)
     group.make()
-    loops = " ".join(map(str, group.loop))
     boxes = " ".join(map(str, group.box))
-    words = ["setsid", "--fork", "sh", "-c", _LOOP, "r1fleet-lab-power", loops, boxes, *_nspawn(host).argv]
-    # Not in the network namespace by `ip netns exec`: nspawn joins it itself and keeps the machine's sysfs.
-    with host.console.open("ab") as console:
-        subprocess.run(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=console,
-            env={**environment(), **dict(_nspawn(host).env)},
-            cwd="/",
-            check=True,
-        )
+    loop = cmd("sh", "-c", _LOOP, "r1fleet-lab-power", boxes, _nspawn(host).argv, env=dict(_nspawn(host).env))
+    detach(loop, group, host.console)
+
+
+def detach(command: Command, group: Group, log: Path) -> None:
+    """Start a command that outlives this process; it is in ``group`` when this returns."""
+    joined = cmd("sh", "-c", _DETACH, "r1fleet-lab", " ".join(map(str, group.loop)), command.argv)
+    env = {**environment(), **dict(command.env)}
+    try:
+        with log.open("ab") as stream, Path(os.devnull).open("rb") as nothing:
+            subprocess.run(
+                joined.argv, stdin=nothing, stdout=stream, stderr=stream, env=env, cwd="/", timeout=30, check=True
+            )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        what = f"a process could not be started in the control group {group.folders[0]}"
+        raise LabError(what, hint=f"see {log}") from error
 
 
 def power_off(tree: Tree, lab: Lab, host: LabHost) -> None:
@@ -86,11 +90,10 @@ def greets(host: LabHost, *, within: float = 0.3) -> bool:
 def await_greeting(tree: Tree, lab: Lab, host: LabHost, *, within: float = 60.0) -> None:
     """Wait for the host's sshd; LabError with its console if it dies or stays silent."""
     deadline = time.monotonic() + within
-    time.sleep(0.02)
     while not greets(host, within=2.0):
+        time.sleep(0.05)
         alive = is_powered(tree, lab, host)
         if alive and time.monotonic() < deadline:
-            time.sleep(0.03)
             continue
         what = f"did not answer on port 22 within {within:.0f} s" if alive else "died while it booted"
         raise LabError(

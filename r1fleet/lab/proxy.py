@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import time
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from r1fleet.cache import write_atomic
+from r1fleet.command import cmd
 from r1fleet.errors import LabError
 from r1fleet.lab.cgroups import Group, Tree
 from r1fleet.lab.layout import PROXY_PORT, Lab
-from r1fleet.lab.shell import environment
+from r1fleet.lab.power import detach
 from r1fleet.lab.sources import apt_proxy, machine_sources, package_urls
-
-_LOOP = 'for group in $1; do echo 0 > "$group/cgroup.procs" || exit 1; done; shift; exec "$@"'
 
 
 def proxy_group(tree: Tree, lab: Lab) -> Group:
@@ -35,17 +33,7 @@ def ensure_proxy(tree: Tree, lab: Lab) -> None:
             return
         group.kill()
     group.make()
-    words = ["setsid", "--fork", "sh", "-c", _LOOP, "r1fleet-lab-proxy", " ".join(map(str, group.box))]
-    with (lab.folder / "proxy.log").open("ab") as log:
-        subprocess.run(
-            [*words, "tinyproxy", "-d", "-c", str(lab.folder / "proxy.conf")],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment(),
-            cwd="/",
-            check=True,
-        )
+    detach(cmd("tinyproxy", "-d", "-c", str(lab.folder / "proxy.conf")), group, lab.folder / "proxy.log")
     _await_start(group, lab)
 
 

@@ -72,7 +72,10 @@ FILES = {
     # Apart, so that a test can remove it and meet sshd's own limits.
     "etc/ssh/sshd_config.d/lab-limits.conf": "MaxSessions 64\nMaxStartups 200:30:400\n",
     "etc/sudoers.d/lab": f"{USER} ALL=(ALL:ALL) NOPASSWD: ALL\n{LOCKED_USER} ALL=(ALL:ALL) ALL\n",
-    "etc/systemd/journald.conf.d/lab.conf": "[Journal]\nStorage=volatile\nRuntimeMaxUse=16M\nForwardToConsole=no\n",
+    # Kept over a reboot, in small files: a journal's first file is made at full size.
+    "etc/systemd/journald.conf.d/lab.conf": (
+        "[Journal]\nStorage=persistent\nSystemMaxUse=64M\nSystemMaxFileSize=1M\nRuntimeMaxFileSize=512K\n"
+    ),
 }
 
 _PAM_LEFT_OUT = ("pam_motd", "pam_mail", "pam_systemd")

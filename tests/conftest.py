@@ -1,0 +1,76 @@
+"""Real hosts for the tests that need them; where the lab cannot run, those tests fail and say why."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from r1fleet import lab as labs
+from r1fleet.cache import cache_dir
+from r1fleet.errors import LabError
+from r1fleet.lab import Lab
+
+LabFactory = Callable[..., Lab]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "lab" in item.path.relative_to(Path(__file__).parent).parts[:1]:
+            item.add_marker(pytest.mark.lab)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("lab"):
+        try:
+            labs.check_ground()
+        except LabError as error:
+            pytest.fail(f"lab tests cannot run here, and never skip: {error}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def lab_name() -> Iterator[str]:
+    """A name of this session's own, and the same again in the next: two sessions of one checkout don't share hosts."""
+    checkout = hashlib.sha256(str(Path(__file__).parent).encode()).hexdigest()[:4]
+    for number in count(1):
+        name = f"test-{checkout}-{number}"
+        with (cache_dir("locks") / f"{name}.lock").open("w") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield name
+            return
+
+
+@pytest.fixture(scope="session")
+def lab(lab_name: str) -> Iterator[Lab]:
+    """Two hosts for the whole session, for tests that leave them as they were."""
+    yield labs.up(lab_name, hosts=2, extra_vars={})
+    _take_down(lab_name)
+
+
+@pytest.fixture
+def own_lab(lab_name: str) -> Iterator[LabFactory]:
+    """Make labs for one test, which may break them: ``own_lab(hosts=2)``."""
+    names: list[str] = []
+
+    def make(hosts: int = 1, **more: Any) -> Lab:
+        names.append(f"{lab_name}-own{len(names) + 1}")
+        labs.down(names[-1])  # a session that was killed may have left one
+        return labs.up(names[-1], hosts=hosts, extra_vars=more.pop("extra_vars", {}), **more)
+
+    yield make
+    for name in names:
+        _take_down(name)
+
+
+def _take_down(name: str) -> None:
+    if os.environ.get("R1FLEET_KEEP_LAB") != "1":
+        labs.down(name)
