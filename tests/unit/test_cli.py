@@ -1,0 +1,171 @@
+"""The command line: the table of commands, exit codes, one message per error."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from r1fleet.cli import main as cli
+from r1fleet.cli.extra_vars import parse_extra_vars
+from r1fleet.errors import HostUnreachable, UsageError, Where
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    code = cli.run(list(argv))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_help_lists_every_command_of_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--help")
+
+    assert code == 0
+    for name, entry in cli.COMMANDS.items():
+        assert f"  {name} " in out
+        assert entry.help.split()[0] in out
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_shows_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, name, "--help")
+
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Usage: r1fleet {name}")
+
+
+def test_help_and_plan_start_without_the_ssh_stack_or_rich() -> None:
+    script = (
+        "import sys; from r1fleet.cli.main import run; run(['--help']);"
+        "print(sorted({'paramiko', 'fabric', 'rich', 'pydantic', 'jinja2'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
+def test_an_unknown_command_is_a_usage_error_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "lunch")
+
+    assert (code, out) == (5, "")
+    assert "error: No such command 'lunch'" in err
+    assert "launch" in err
+
+
+def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "plan", "--frobnicate")
+
+    assert code == 5
+    assert err.splitlines()[0] == "error: No such option: --frobnicate"
+
+
+def test_no_such_inventory_names_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, _, err = run(capsys, "plan", "-i", str(tmp_path / "nowhere.yaml"))
+
+    assert code == 5
+    assert "nowhere.yaml" in err.splitlines()[0]
+
+
+def _command(error: BaseException) -> typer.Typer:
+    app = typer.Typer()
+
+    @app.command()
+    def fail() -> None:
+        raise error
+
+    return app
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    monkeypatch.setenv("R1FLEET_CACHE", str(tmp_path))
+    return monkeypatch
+
+
+def fail_with(error: BaseException, failing: pytest.MonkeyPatch) -> None:
+    failing.setattr("r1fleet.cli.plan.app", _command(error))
+
+
+def test_an_error_shows_cause_place_and_hint_and_has_its_exit_code(
+    failing: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail_with(HostUnreachable("no route", where=Where(host="h1"), hint="look at the cable"), failing)
+
+    code, out, err = run(capsys, "plan")
+
+    assert (code, out) == (4, "")
+    assert err.splitlines() == ["error: no route", "  at host h1", "  hint: look at the cable"]
+
+
+def test_ctrl_c_ends_with_its_own_code(failing: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    fail_with(KeyboardInterrupt(), failing)
+
+    code, _, err = run(capsys, "plan")
+
+    assert (code, err) == (99, "error: interrupted\n")
+
+
+def test_a_bug_of_ours_is_one_message_and_a_report_in_the_cache(
+    failing: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fail_with(ZeroDivisionError("oops"), failing)
+
+    code, _, err = run(capsys, "plan")
+    (report,) = (tmp_path / "bugs").iterdir()
+
+    assert code == 250
+    assert "Traceback" not in err
+    assert str(report) in err
+    assert "ZeroDivisionError: oops" in report.read_text()
+    assert report.stat().st_mode & 0o077 == 0
+
+
+def test_extra_vars_take_pairs_json_and_files(tmp_path: Path) -> None:
+    file = tmp_path / "more.yaml"
+    file.write_text("size: 3\nname: from the file\n")
+
+    merged = parse_extra_vars(["name=first other='two words'", f"@{file}", '{"list": [1, 2]}', "name=last"])
+
+    assert merged == {"name": "last", "other": "two words", "size": 3, "list": [1, 2]}
+
+
+@pytest.mark.parametrize("text", ["novalue", "=x", "a='b", "[1, 2]", ""])
+def test_extra_vars_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="-e"):
+        parse_extra_vars([text])
+
+
+def test_init_makes_a_project_and_never_overwrites_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    code, out, _ = run(capsys, "init", "fleet")
+    again, _, err = run(capsys, "init", "fleet")
+
+    assert code == 0
+    assert "r1fleet plan -i inventories/h200.yaml" in out
+    assert (tmp_path / "fleet/inventories/h200.yaml").is_file()
+    assert (tmp_path / "fleet/playbooks/provision.yaml").is_file()
+    assert again == 5
+    assert "not empty" in err
+
+
+def test_the_example_inventory_plans_both_ranks_offline(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("R1FLEET_CACHE", str(tmp_path / "cache"))
+    run(capsys, "init", "fleet")
+
+    code, out, err = run(capsys, "plan", "-i", "fleet/inventories/h200.yaml")
+
+    assert (code, err) == (0, "")
+    assert "rendezvous 192.168.114.10:20000" in out
+    assert "endpoint http://192.168.114.10:40000/v1" in out
+    assert out.count("--tp-size 16") == 2
+    for rank in (0, 1):
+        assert f"--node-rank {rank}" in out
