@@ -11,8 +11,9 @@ import yaml
 from r1fleet.cache import write_atomic
 from r1fleet.lab.disk import true_key
 from r1fleet.lab.layout import INTERFACE, USER, Lab
+from r1fleet.packaged import packaged
 
-_PACKAGED = Path(__file__).parent / "deployments.yaml"
+_PACKAGED = packaged("inventories") / "lab" / "deployments.yaml"
 _HEADER = "# Written by `r1fleet lab up`, and again each time; your own variables go into group_vars/ beside it.\n"
 
 

@@ -45,10 +45,18 @@ def download_command(pins: tuple[Pin, ...], target: Target, folder: Path, *, ind
 def _run(command: Command, pins: tuple[Pin, ...]) -> None:
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     done = subprocess.run(
-        command.argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+        command.argv,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if done.returncode != 0:
-        raise UsageError(f"pip could not download wheels: {_last_words(done.stderr)}", hint=_hint(done.stderr, pins, os.environ))
+        raise UsageError(
+            f"pip could not download wheels: {_last_words(done.stderr)}", hint=_hint(done.stderr, pins, os.environ)
+        )
 
 
 def _last_words(stderr: str) -> str:

@@ -59,7 +59,9 @@ class Wheelhouse:
         return sum(file.size for file in self.files)
 
 
-def build(lock: Lock, target: Target, download: Download, observer: Observer = ignore, *, check: str = "size") -> Wheelhouse:
+def build(
+    lock: Lock, target: Target, download: Download, observer: Observer = ignore, *, check: str = "size"
+) -> Wheelhouse:
     """Return the wheelhouse of ``lock`` for ``target``; what the cache lacks is downloaded.
 
     ``check`` says how a cached one is looked at: ``size``, or ``sha256`` to read every file.
@@ -166,7 +168,9 @@ def _seal(part: Path, lock: Lock) -> tuple[WheelFile, ...]:
     for pin in lock.pins:
         path = wheel_of(pin, wheels)
         if path is None:
-            raise UsageError(f"{pin} was downloaded, but under another version", hint="write the version as its wheel does")
+            raise UsageError(
+                f"{pin} was downloaded, but under another version", hint="write the version as its wheel does"
+            )
         kept.add(path)
         lines.append(f"{pin} --hash=sha256:{sha256_of(path)}")
     for path in set(wheels.iterdir()) - kept:

@@ -269,17 +269,29 @@ def seal(folder: Path, name: str) -> None:
     files = []
     for path in sorted(folder.iterdir()):
         content = path.read_bytes()
-        files.append({"path": path.name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()})
-    write_json(folder / MANIFEST, {"schema": 1, "name": f"tiny {name}", "files": files})
+        files.append({"path": path.name, "size": len(content), "sha256": sha256(content)})
+    write_json(folder / MANIFEST, {"schema": 1, "name": f"tiny {name}", "recipe": recipe(), "files": files})
 
 
 def is_sealed(folder: Path) -> bool:
-    """Tell whether the folder has a manifest and every file is as it says."""
+    """Tell whether this very program made the folder and every file is as the manifest says."""
     try:
-        listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-        return all(hashlib.sha256((folder / row["path"]).read_bytes()).hexdigest() == row["sha256"] for row in listed)
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest.get("recipe") != recipe():
+            return False
+        return all(sha256((folder / row["path"]).read_bytes()) == row["sha256"] for row in manifest["files"])
     except (OSError, ValueError, KeyError):
         return False
+
+
+def recipe() -> str:
+    """Return this program's sha256: another program makes another model."""
+    return sha256(Path(__file__).read_bytes())
+
+
+def sha256(content: bytes) -> str:
+    """Return the sha256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def publish(staging: Path, target: Path) -> None:

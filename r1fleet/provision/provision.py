@@ -1,0 +1,174 @@
+"""Provision: wheelhouses for the hosts' Python, the playbook, then each deployment's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+from r1fleet.errors import ExitCode, FleetError
+from r1fleet.events import Note, Observer, Recap
+from r1fleet.inventory import Host, Inventory
+from r1fleet.playbook import Options, exit_code, load_playbook, resolve, run
+from r1fleet.provision import pip
+from r1fleet.provision.contact import Contact, target_of
+from r1fleet.provision.lock import packaged_lock
+from r1fleet.provision.target import Target
+from r1fleet.provision.wanted import Wanted, lock_name, wanted
+from r1fleet.provision.wheelhouse import Download, Wheelhouse, build
+from r1fleet.transport import Transport
+from r1fleet.weights.sync import Synced, sync_directory
+
+PLAYBOOK = "provision.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionOptions:
+    """What the command line says; ``play`` goes to the playbook engine."""
+
+    play: Options = field(default_factory=Options)
+    playbook: str = PLAYBOOK
+    skip_weights: bool = False
+    download: Download = pip.download
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """The end of a provisioning: the playbook's recap and what became of the weights."""
+
+    recap: Recap
+    weights: tuple[Synced, ...] = ()
+    weights_failed: bool = False
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The playbook's verdict, and then the weights'."""
+        code = exit_code(self.recap)
+        return ExitCode.HOST_FAILED if code == ExitCode.OK and self.weights_failed else code
+
+
+def wants(inventory: Inventory, options: ProvisionOptions) -> tuple[Wanted, ...]:
+    """Return what the deployments want, for showing before anything is done; connects to no host."""
+    return wanted(inventory, _variables(inventory, options))
+
+
+def provision(inventory: Inventory, transport: Transport, observer: Observer, options: ProvisionOptions) -> Provisioned:
+    """Make every host able to serve its deployments."""
+    limited = inventory.limit(options.play.limit) if options.play.limit else inventory
+    contact = Contact(transport, _variables(inventory, options), options.play.become_password, options.play.forks)
+    asked = wants(inventory, options)
+    load_playbook(options.playbook, inventory=inventory, extra_vars=options.play.extra_vars)
+    chosen = [_within(one, limited) for one in asked]
+    given = {**_venv_vars(chosen, contact, observer, options), **_model_vars(chosen), **options.play.extra_vars}
+    playbook = load_playbook(options.playbook, inventory=inventory, extra_vars=given)
+    recap = run(playbook, inventory, transport, observer, replace(options.play, extra_vars=given))
+    if options.skip_weights or options.play.check:
+        return Provisioned(recap)
+    _tell_unbrought(chosen, observer)
+    return _spread(chosen, contact, observer, recap)
+
+
+def _variables(inventory: Inventory, options: ProvisionOptions) -> Any:
+    @cache
+    def of(name: str) -> Mapping[str, Any]:
+        return resolve(inventory, inventory.host(name), options.play.extra_vars)
+
+    return lambda host: of(host.name)
+
+
+def _within(one: Wanted, limited: Inventory) -> Wanted:
+    names = {host.name for host in limited.select("all")}
+    return replace(one, hosts=tuple(host for host in one.hosts if host.name in names))
+
+
+def _venv_vars(
+    chosen: Sequence[Wanted], contact: Contact, observer: Observer, options: ProvisionOptions
+) -> dict[str, Any]:
+    """Make the wheelhouses and say which host gets one."""
+    installed = [one for one in chosen if one.installs and one.hosts]
+    for one in chosen:
+        if one.hosts and not one.installs:
+            observer(Note(_not_installed(one), "warning"))
+    lock = lock_name(installed)
+    if lock is None:
+        return {"provision_vllm_cpu_hosts": []}
+    hosts = tuple({host.name: host for one in installed for host in one.hosts}.values())
+    houses = [
+        build(packaged_lock(lock), target, options.download, observer) for target in _targets(hosts, contact, observer)
+    ]
+    return {
+        "provision_vllm_cpu_hosts": [host.name for host in hosts],
+        "provision_vllm_cpu_wheelhouses": {house.target.kind: _as_variable(house) for house in houses},
+    }
+
+
+def _not_installed(one: Wanted) -> str:
+    chosen = one.deployment
+    if chosen.runtime == "docker":
+        return f"deployment {one.name}: docker and {chosen.image} must be on the hosts already"
+    what = f"{chosen.engine} for {chosen.accelerator}"
+    return f"deployment {one.name}: {what} is not installed by this version; it must be in {chosen.venv} already"
+
+
+def _as_variable(house: Wheelhouse) -> dict[str, str]:
+    return {"path": str(house.path), "digest": house.digest}
+
+
+def _targets(hosts: Sequence[Host], contact: Contact, observer: Observer) -> tuple[Target, ...]:
+    """Ask all hosts; of those with the same Python and machine, the oldest C library counts."""
+    found: dict[str, Target] = {}
+    with contact.sessions(hosts) as sessions:
+        for name, session in sessions.items():
+            try:
+                if isinstance(session, FleetError):
+                    raise session
+                target = target_of(session)
+            except FleetError as error:
+                observer(Note(error.what, "warning", host=name))
+                continue
+            found[target.kind] = min(target, found.get(target.kind, target))
+    return tuple(found.values())
+
+
+def _model_vars(chosen: Sequence[Wanted]) -> dict[str, Any]:
+    made = {one.path: one for one in chosen if one.family and one.hosts}
+    rows = [{"family": one.family, "path": path, "host": one.hosts[0].name} for path, one in made.items()]
+    return {"tiny_model_models": rows}
+
+
+def _tell_unbrought(chosen: Sequence[Wanted], observer: Observer) -> None:
+    for one in chosen:
+        if one.hosts and one.family is None:
+            names = ", ".join(host.name for host in one.hosts)
+            text = f"this version brings no {one.deployment.model}: put it into {one.path} on {names}"
+            observer(Note(f"deployment {one.name}: {text}", "warning"))
+
+
+def _spread(chosen: Sequence[Wanted], contact: Contact, observer: Observer, recap: Recap) -> Provisioned:
+    """Copy each tiny model from the host that made it to the others of its group."""
+    models = tuple({one.path: one for one in chosen if one.family and len(one.hosts) > 1}.values())
+    hosts = {host.name: host for one in models for host in one.hosts if _alive(recap, host.name)}
+    synced: list[Synced] = []
+    complete = True
+    with contact.sessions(hosts.values()) as sessions:
+        for one in models:
+            reached = [sessions[host.name] for host in one.hosts if host.name in hosts]
+            whole = [session for session in reached if not isinstance(session, FleetError)]
+            if not whole or whole[0].name != one.hosts[0].name:
+                complete = False
+                continue
+            try:
+                done = sync_directory(whole[0], one.path, whole[1:], observer, become=contact.root(one.hosts[0]))
+            except FleetError as error:
+                observer(Note(str(error), "error"))
+                complete = False
+                continue
+            synced.append(done)
+            complete = complete and not done.failed and len(whole) == len(one.hosts)
+    return Provisioned(recap, tuple(synced), not complete)
+
+
+def _alive(recap: Recap, name: str) -> bool:
+    counts = recap.hosts.get(name)
+    return counts is not None and not counts.failed and not counts.unreachable
