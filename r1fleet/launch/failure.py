@@ -12,8 +12,8 @@ from r1fleet.status.record import DeploymentRecord, RankRecord
 from r1fleet.status.view import DeploymentView, RankView
 
 CONSEQUENCE = re.compile(
-    r"peer|connection (was )?(closed|reset|refused|lost)|broken pipe|recvValue failed|store|remote process|NCCL|gloo"
-    r"|timed? ?out|EngineDeadError|EngineCore|cancelled",
+    r"(closed|reset|broken) by peer|peer has gone|connection (was )?(closed|reset|refused|lost)|broken pipe"
+    r"|recvValue failed|TCPStore|DistStoreError|remote process|timed? ?out|EngineDeadError|cancelled",
     re.IGNORECASE,
 )
 """What a rank says when another rank has gone; the cause stands in the other rank's log."""

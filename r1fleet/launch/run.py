@@ -211,7 +211,13 @@ class _Launch:
 
     def _conclude(self, record: DeploymentRecord, verdict: Verdict) -> LaunchResult:
         if verdict.failure is not None:
-            self.lock.acquire()
+            try:
+                self.lock.acquire()
+            except LockHeld as error:
+                return self._result("superseded", record, detail=error.what)
+            except (HostUnreachable, HostFailed) as error:
+                # A leader that is gone cannot lock; the other ranks must be stopped all the same.
+                self.observer(Note(f"not locked: {error.what}", "warning", record.leader))
             try:
                 self._fail(record, verdict.failure)
             finally:

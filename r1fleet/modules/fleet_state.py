@@ -27,7 +27,9 @@ ERROR = re.compile(
     r"(\b\w*(Error|Exception)\b.{0,3}(:|$))|\b(ERROR|CRITICAL|FATAL|EADDRINUSE)\b|\berror:|No space left on device"
     r"|^Killed|not found$|Permission denied"
 )
-NO_ERROR = re.compile(r"Traceback \(most recent call last\)|^\s*raise |ignore|0 errors", re.IGNORECASE)
+NO_ERROR = re.compile(
+    r"Traceback \(most recent call last\)|^\s*raise |[Ii]gnor|\b0 errors|\b(WARN|WARNING|INFO|DEBUG)\b"
+)
 
 
 def run(ctx: Context) -> dict[str, Any]:

@@ -296,8 +296,10 @@ def test_an_api_key_reaches_the_ranks_and_the_judge_and_no_other_eye(stage: Stag
     assert stage.status(probe=True).deployments[0].probes[0].ok
     assert ask(stage.hosts.values(), stage.access, AskOptions("hello?")).text == "hello from the rehearsal"
     for host in stage.hosts:
-        readable = f"runuser -u nobody -- grep -rls 's3c[r]' /var/lib/r1fleet/{NAME}; cat /proc/[0-9]*/cmdline | grep -c 's3c[r]'"
-        assert stage.sh(host, f"{readable}; systemctl cat 'r1fleet-{NAME}-*' | grep -c 's3c[r]'; true") == "0\n0"
+        readable = f"runuser -u nobody -- grep -rls 's3c[r]' /var/lib/r1fleet/{NAME}"
+        processes = "cat /proc/[0-9]*/cmdline | grep -c 's3c[r]'"
+        units = f"systemctl cat 'r1fleet-{NAME}-*' | grep -c 's3c[r]'"
+        assert stage.sh(host, f"{readable}; {processes}; {units}; true") == "0\n0"
         modes = stage.sh(host, f"find /var/lib/r1fleet/{NAME} -name '*.secrets' -printf '%m %u'")
         assert modes == "400 lab"
 

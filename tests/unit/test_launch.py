@@ -250,6 +250,31 @@ def test_a_host_lost_while_loading_is_named_and_the_rest_is_stopped(run: Run) ->
     assert run.fleet["a"].locks == {}
 
 
+def test_a_lost_leader_does_not_keep_the_other_ranks_running(run: Run) -> None:
+    def vanish(host: FakeHost) -> None:
+        host.away = host.away or run.told(Step)[-1].name == "start"
+
+    run.fleet["a"].look = vanish
+    with pytest.raises(GangFailed, match="host a was lost"):
+        run.launch()
+    assert run.fleet["b"].units == {}
+    assert run.fleet["b"].current()["state"] == "failed"
+
+
+def test_a_failure_while_another_holds_the_lock_is_left_to_the_other(run: Run) -> None:
+    def die_locked(host: FakeHost) -> None:
+        if run.told(Step) and run.told(Step)[-1].name == "start" and unit(1) in host.running():
+            host.end(unit(1), 1, "Error: x")
+            run.fleet["a"].locks[LOCK] = {"by": "bob@there", "purpose": "stop", "token": "t", "time": 1.0}
+
+    run.fleet["b"].look = die_locked
+    result = run.launch()
+    assert result.state == "superseded"
+    assert "bob@there" in result.detail
+    assert result.exit_code is ExitCode.HOST_FAILED
+    assert "fleet_stop" not in run.fleet.modules()
+
+
 def press_ctrl_c() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 

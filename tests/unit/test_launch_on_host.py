@@ -165,6 +165,7 @@ def test_a_huge_log_is_read_in_bounded_pieces(tmp_path: Path) -> None:
         ("OSError: [Errno 98] Address in use|ValueError: late", "OSError: [Errno 98] Address in use"),
         ("torch.distributed.DistStoreError: Timed out", "torch.distributed.DistStoreError: Timed out"),
         ("(EngineCore pid=7) ERROR 11-22 boom", "(EngineCore pid=7) ERROR 11-22 boom"),
+        ("WARNING 11-22 [x.py:3] ImportError: no _C|ERROR 11-22 boom", "ERROR 11-22 boom"),
         ("all is well|0 errors", ""),
     ],
 )
