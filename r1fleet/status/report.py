@@ -156,7 +156,7 @@ def _deployment(cluster: str, name: str, seen: Survey) -> DeploymentRow:
         cluster=record.cluster,
         name=name,
         state=state,
-        detail=detail,
+        detail="" if state == STARTING else detail,
         generation=record.generation,
         engine=record.engine,
         model=record.model,
