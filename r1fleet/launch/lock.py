@@ -27,6 +27,7 @@ class HeldLock:
     pid: int
     time: float
     purpose: str
+    generation: int = 0
 
 
 class Lock:
@@ -39,9 +40,9 @@ class Lock:
         self._owner = {"by": by or who(), "pid": os.getpid(), "purpose": purpose, "token": uuid.uuid4().hex}
         self._held = False
 
-    def acquire(self) -> None:
-        """Take the lock, or raise LockHeld that names its owner."""
-        reply = self._ask("acquire", owner=self._owner)
+    def acquire(self, generation: int) -> None:
+        """Take the lock for what makes or ends ``generation``, or raise LockHeld that names its owner."""
+        reply = self._ask("acquire", owner={**self._owner, "generation": generation})
         if not reply["acquired"]:
             raise held_error(self._deployment, self._host, reply["held"])
         self._held = True
@@ -65,8 +66,9 @@ def held_error(deployment: str, host: str, held: Mapping[str, Any]) -> LockHeld:
     age = max(0, round(time.time() - lock.time)) if lock.time else None
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(lock.time)) if lock.time else "an unknown time"
     ago = f" ({age} s ago)" if age is not None else ""
+    what = f"process {lock.pid}, {lock.purpose} of generation {lock.generation}"
     return LockHeld(
-        f"{deployment} is locked by {lock.by} (process {lock.pid}, {lock.purpose}) since {since}{ago}",
+        f"{deployment} is locked by {lock.by} ({what}) since {since}{ago}",
         where=Where(host=host),
         hint=f"wait for it; if that controller is gone: r1fleet lock release {deployment}",
     )
@@ -108,4 +110,5 @@ def _held(deployment: str, host: str, held: Mapping[str, Any]) -> HeldLock:
         pid=int(held.get("pid", 0)),
         time=float(held.get("time", 0.0)),
         purpose=str(held.get("purpose", "launch")),
+        generation=int(held.get("generation", 0)),
     )

@@ -113,7 +113,7 @@ class _Launch:
         self, seen: Survey, old: DeploymentRecord | None, interrupts: Interrupts
     ) -> DeploymentRecord | LaunchResult:
         """Hold the lock until every rank runs; Ctrl-C and failures before that undo everything."""
-        self.lock.acquire()
+        self.lock.acquire(_generation(seen, self.plan.name) + 1)
         record: DeploymentRecord | None = None
         try:
             again = self._survey()
@@ -212,7 +212,7 @@ class _Launch:
     def _conclude(self, record: DeploymentRecord, verdict: Verdict) -> LaunchResult:
         if verdict.failure is not None:
             try:
-                self.lock.acquire()
+                self.lock.acquire(record.generation)
             except LockHeld as error:
                 return self._result("superseded", record, detail=error.what)
             except (HostUnreachable, HostFailed) as error:

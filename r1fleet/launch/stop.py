@@ -50,7 +50,7 @@ def stop(
             return _unknown(seen, names[0])
         lock = Lock(contact, record.leader, record.name, "stop", by)
         if record.leader in contact.sessions:
-            lock.acquire()
+            lock.acquire(record.generation)
         try:
             return stop_seen(contact, seen, record, observer, by=by)
         finally:

@@ -263,7 +263,7 @@ def test_hosts_whose_models_differ_are_refused(stage: Stage) -> None:
 
 def test_a_held_lock_names_its_owner_and_can_be_released(stage: Stage) -> None:
     with Contact(stage.access, stage.hosts.values()) as contact:
-        Lock(contact, "h1", NAME, "launch", "ann@elsewhere").acquire()
+        Lock(contact, "h1", NAME, "launch", "ann@elsewhere").acquire(1)
     with pytest.raises(LockHeld, match="ann@elsewhere") as caught:
         stage.launch(stage.plan())
     assert f"r1fleet lock release {NAME}" in str(caught.value)
