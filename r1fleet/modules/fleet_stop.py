@@ -21,28 +21,28 @@ def run(ctx: Context) -> dict[str, Any]:
     """Stop each ``{name, stop, stop_seconds}``; answers what was running and what is left."""
     groups = cgroups()
     before = {unit["name"]: members(groups, unit["name"]) for unit in ctx.args["units"]}
-    problems = []
-    for unit in ctx.args["units"]:
-        problems += _stop(ctx, unit)
-    names = [unit["name"] for unit in ctx.args["units"]]
-    left = _finish(names)
+    failed = [unit for unit in ctx.args["units"] if _stop(ctx, unit)]
+    left = _finish([unit["name"] for unit in ctx.args["units"]])
+    # What would not end by itself has been killed: only a second refusal counts.
+    problems = [text for text in (_stop(ctx, unit) for unit in failed) if text]
     return {
         "changed": any(before.values()),
         "was": {name: len(pids) for name, pids in before.items()},
         "left": ["pid %d (%s)" % (pid, command_of(pid)) for pid in left],
-        "problems": problems if left else [],
+        "problems": problems,
         "ports": _ports(ctx.args["ports"]),
     }
 
 
-def _stop(ctx: Context, unit: dict[str, Any]) -> list[str]:
+def _stop(ctx: Context, unit: dict[str, Any]) -> str:
+    """Run a unit's stop command; returns why it failed, or nothing."""
     try:
         done = ctx.run(unit["stop"], timeout=unit["stop_seconds"] + GRACE)
     except ModuleFailed as error:
-        return ["%s: %s" % (unit["name"], error)]
+        return "%s: %s" % (unit["name"], error)
     if done.rc == 0:
-        return []
-    return ["%s: %s" % (unit["name"], done.error.strip()[:400] or "exit %d" % done.rc)]
+        return ""
+    return "%s: %s" % (unit["name"], done.error.strip()[:400] or "exit %d" % done.rc)
 
 
 def _finish(names: list[str]) -> list[int]:

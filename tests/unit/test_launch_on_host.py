@@ -198,6 +198,13 @@ def test_stopping_what_is_not_there_changes_nothing() -> None:
     assert (reply["changed"], reply["left"], reply["problems"]) == (False, [], [])
 
 
+def test_a_stop_command_that_keeps_failing_is_a_problem(tmp_path: Path) -> None:
+    unit = {"name": "r1fleet-none-0-0", "stop": ["sh", "-c", "echo no daemon >&2; exit 1"], "stop_seconds": 1}
+    assert run(fleet_stop, units=[unit])["problems"] == ["r1fleet-none-0-0: no daemon"]
+    once = f"[ -e {tmp_path}/tried ] || {{ touch {tmp_path}/tried; exit 1; }}"
+    assert run(fleet_stop, units=[{**unit, "stop": ["sh", "-c", once]}])["problems"] == []
+
+
 # --- the judge and the completion -------------------------------------------------------------------
 
 
