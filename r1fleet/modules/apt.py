@@ -242,6 +242,9 @@ def _cache_state() -> dict[str, Any]:
 
 
 def _cache_time() -> float:
+    """Tell when the lists were fetched; a folder without any list is as old as can be, whenever it was made."""
+    if not os.path.isdir(LISTS) or not any("_Packages" in entry for entry in os.listdir(LISTS)):
+        return 0.0
     for path in (_STAMP, LISTS):
         if os.path.exists(path):
             return os.stat(path).st_mtime

@@ -105,30 +105,21 @@ def _wanted(name: str, patterns: list[str]) -> bool:
 
 
 def _selected(ctx: Context) -> list[str]:
+    """Return the collectors asked for: all unless some are named, the minimum unless it is refused."""
     every = dict(MINIMAL, **FURTHER)
-    chosen: set[str] = set()
-    dropped: set[str] = set()
-    positive = False
-    for entry in ctx.args["gather_subset"]:
-        negative, name = entry.startswith("!"), entry.lstrip("!")
-        names = _expanded(ctx, name, negative=negative)
-        if negative:
-            dropped.update(names)
-        else:
-            positive = True
-            chosen.update(names)
-    if not positive:
+    given = ctx.args["gather_subset"]
+    refused = {entry[1:] for entry in given if entry.startswith("!")}
+    named = {entry for entry in given if not entry.startswith("!")}
+    chosen = {name for entry in named - {"all"} for name in _expanded(ctx, entry)}
+    left_out = {name for entry in refused - {"all", "min"} for name in _expanded(ctx, entry)} - chosen
+    if ("all" in named or not named) and "all" not in refused:
         chosen.update(every)
-    if "!min" not in ctx.args["gather_subset"]:
+    if "min" not in refused:
         chosen.update(MINIMAL)
-        dropped.difference_update(set(MINIMAL) if "!all" in ctx.args["gather_subset"] else ())
-    # What is named by itself is wanted, whatever else is left out.
-    return [name for name in every if name in chosen - dropped]
+    return [name for name in every if name in chosen - left_out]
 
 
-def _expanded(ctx: Context, name: str, *, negative: bool) -> set[str]:
-    if name == "all":
-        return set(FURTHER) if negative else set(MINIMAL) | set(FURTHER)
+def _expanded(ctx: Context, name: str) -> set[str]:
     if name == "min":
         return set(MINIMAL)
     if name in _ABSENT:
