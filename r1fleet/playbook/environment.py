@@ -16,6 +16,7 @@ from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context, StrictUndefined
 from jinja2.utils import missing as jinja_missing
 
+from r1fleet.errors import Where
 from r1fleet.playbook.filters import FILTERS
 from r1fleet.playbook.lazy import OMIT, plain
 from r1fleet.playbook.lookups import GLOBALS
@@ -28,7 +29,8 @@ SEES_UNDEFINED = frozenset({"default", "d", "mandatory", "type_debug", "defined"
 class Missing(StrictUndefined):
     """An undefined value: it may be looked into and defaulted, but never used."""
 
-    __slots__ = ()
+    __slots__ = ("where",)
+    where: Where | None  # of the variable whose own template failed
 
     @property
     def _undefined_message(self) -> str:
@@ -115,9 +117,10 @@ class ValueEnvironment(jinja2.Environment):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(undefined=Missing, extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"], **options)
-        builtin: dict[str, Any] = dict(self.filters)
-        _equip(self.filters, {**builtin, **FILTERS})
-        _equip(self.tests, {**self.tests, **TESTS})
+        for functions in (self.filters, FILTERS):
+            _equip(self.filters, functions)
+        _equip(self.tests, dict[str, Any](self.tests))
+        _equip(self.tests, TESTS)
         self.globals.update(GLOBALS)
         self.globals["omit"] = OMIT
 
@@ -137,7 +140,7 @@ def _to_output(value: Any) -> Any:
 
 
 def _equip(table: MutableMapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> None:
-    for name, function in functions.items():
+    for name, function in list(functions.items()):
         table[name] = function if name in SEES_UNDEFINED else _strict(function)
         table[f"ansible.builtin.{name}"] = table[name]
 

@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 from jinja2 import nodes
 from jinja2.parser import Parser
+from jinja2.runtime import Context
 
 from r1fleet.errors import PlaybookError, Where
 from r1fleet.inventory.source import Block, Encrypted, Items, Text
@@ -48,7 +49,7 @@ def render(value: Any, scope: Scope) -> Any:
     if isinstance(value, Text):
         if not is_template(value):
             return str(value)
-        return _settled(render_lazy(value, scope), value)
+        return _settled(_run(_compile_text(str(value)), scope, value), value)
     if isinstance(value, (LazyMap, LazyList)):
         return _plain_or_fail(value)
     if isinstance(value, dict):
@@ -67,7 +68,9 @@ def render_lazy(value: Any, scope: Scope) -> Any:
         try:
             return _run(_compile_text(str(value)), scope, value)
         except UndefinedVariable as error:
-            return Missing(hint=error.what)
+            missing = Missing(hint=error.what)
+            missing.where = error.where
+            return missing
     if isinstance(value, Block):
         return LazyMap(value, scope, render_lazy) if has_template(value) else value
     if isinstance(value, Items):
@@ -188,10 +191,7 @@ def _run(compiled: _Compiled, scope: Scope, source: Any) -> Any:
         context = compiled.template.new_context(scope)  # type: ignore[arg-type]
         if compiled.name is not None:
             return context.resolve(compiled.name)
-        values = list(compiled.template.root_render_func(context))
-        if not values:
-            return None
-        return values[0] if len(values) == 1 else "".join(map(text_of, values))
+        return _joined(compiled.template, context, where)
     except jinja2.UndefinedError as error:
         raise UndefinedVariable(str(error.message), where=_shifted(where, _line(error.__traceback__))) from error
     except jinja2.TemplateError as error:
@@ -200,10 +200,26 @@ def _run(compiled: _Compiled, scope: Scope, source: Any) -> Any:
         raise TemplateFailed(_said(error), where=_shifted(where, _line(error.__traceback__))) from error
 
 
+def _joined(template: jinja2.Template, context: Context, where: Where | None) -> Any:
+    """Return the only value as it is, several as text; an undefined one among them is an error where it stands."""
+    values: list[Any] = []
+    missing: tuple[Missing, int] | None = None
+    parts: Any = template.root_render_func(context)
+    for value in parts:
+        values.append(value)
+        if missing is None and isinstance(value, Missing):
+            missing = value, template.get_corresponding_lineno(parts.gi_frame.f_lineno)
+    if len(values) < 2:
+        return values[0] if values else None
+    if missing is not None:
+        raise UndefinedVariable(missing[0].message, where=_shifted(where, missing[1]))
+    return "".join(map(text_of, values))
+
+
 def _settled(value: Any, source: Any) -> Any:
     """Return a finished value: nothing undefined, lazy or half-made."""
     if isinstance(value, Missing):
-        raise UndefinedVariable(value.message, where=where_of(source))
+        raise UndefinedVariable(value.message, where=where_of(value) or where_of(source))
     if isinstance(value, Encrypted):
         str(value)  # raises: what it is, and where
     if isinstance(value, (str, int, float, bool, bytes)) or value is None:

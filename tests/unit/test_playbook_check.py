@@ -1,0 +1,152 @@
+"""What is wrong with a playbook is told before any host is touched, with its place and a hint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from r1fleet.errors import ExitCode, PlaybookError
+from tests.plays import Project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def refused(project: Project, tasks: str, line: int = 4) -> str:
+    """Return the one error that tasks cause, checked for its line."""
+    with pytest.raises(PlaybookError) as caught:
+        project.load(f"- hosts: all\n  gather_facts: false\n  tasks:\n{tasks}")
+    assert caught.value.exit_code == ExitCode.USAGE
+    assert caught.value.where is not None, caught.value
+    assert (Path(str(caught.value.where.path)).name, caught.value.where.line) == ("site.yaml", line), caught.value
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("    - coppy: {src: a, dest: b}", ("unknown module 'coppy'", "did you mean 'copy'?")),
+        ("    - {command: x, wen: true}", ("unknown keyword 'wen'", "did you mean 'when'?")),
+        ("    - {command: x, async: 5}", ("keyword 'async' is not supported", "systemd unit")),
+        ("    - {command: x, listen: a}", ("keyword 'listen' does not belong on a task",)),
+        ("    - {command: x, shell: y}", ("a task has one action, this one has 2",)),
+        ("    - name: nothing", ("this task has no action",)),
+        ("    - file: {path: /x, stat: absent}", ("Unsupported parameters", "stat", "Did you mean state?")),
+        ("    - file: {path: /x, state: gone}", ("value of state must be one of", "gone")),
+        ("    - file: {state: absent}", ("missing required arguments: path",)),
+        ("    - copy: {dest: /x, src: a, content: b}", ("mutually exclusive",)),
+        ("    - copy: {dest: /x, _entries: []}", ("'_entries' is not for playbooks",)),
+        ("    - debug: {msg: '{{ x | combinee }}'}", ("unknown filter 'combinee'", "did you mean 'combine'?")),
+        ("    - debug: {msg: '{{ x is definded }}'}", ("unknown test 'definded'", "did you mean 'defined'?")),
+        ("    - debug: {msg: \"{{ lookup('enw', 'X') }}\"}", ("unknown lookup 'enw'", "did you mean 'env'?")),
+        ("    - debug: {msg: '{{ x'}", ("template error",)),
+        ("    - {command: x, when: 'a =='}", ("template error",)),
+        ("    - {command: x, with_itemz: [1]}", ("loop 'with_itemz' is not supported", "did you mean 'with_items'?")),
+        ("    - {command: x, loop: [1], with_items: [1]}", ("a task has one loop",)),
+        ("    - {command: x, loop: [1], loop_control: {labl: x}}", ("unknown keyword 'labl'", "'label'")),
+        ("    - {command: x, register: 'a b'}", ("`register` takes the name of a variable",)),
+        ("    - include_tasks: absent.yaml", ("file 'absent.yaml' not found",)),
+        ("    - import_role: {name: absent}", ("role 'absent' not found",)),
+        ("    - meta: end_world", ("value of _action must be one of",)),
+        ("    - debug: 5 6", ("debug takes `name=value` arguments",)),
+        ("    - command", ("a task is a mapping, not",)),
+        ("    - block: [{comand: x}]", ("unknown module 'comand'",)),
+    ],
+)
+def test_refusals(project: Project, task: str, words: tuple[str, ...]) -> None:
+    message = refused(project, task)
+    for word in words:
+        assert word in message
+
+
+def test_all_problems_are_told_together(project: Project) -> None:
+    with pytest.raises(PlaybookError) as caught:
+        project.load("""
+            - hosts: all
+              strategi: free
+              tasks:
+                - coppy: {}
+                - file: {path: /x, stat: absent}
+        """)
+    text = str(caught.value)
+    assert "3 problems, nothing was run" in text
+    assert "site.yaml:3:3: unknown keyword 'strategi' on a play" in text
+    assert "site.yaml:5:7: unknown module 'coppy'" in text
+    assert "site.yaml:6:" in text
+
+
+def test_roles_and_static_includes_are_checked_too(project: Project) -> None:
+    project.write("roles/web/tasks/main.yml", "- include_tasks: more.yml\n")
+    project.write("roles/web/tasks/more.yml", "- debug: {msg: x}\n- aptt: {name: x}\n")
+    with pytest.raises(PlaybookError) as caught:
+        project.load("- hosts: all\n  roles: [web]\n")
+    assert str(caught.value.where).endswith("roles/web/tasks/more.yml:2:3")
+
+
+def test_cycles_are_named(project: Project) -> None:
+    project.write("playbooks/a.yml", "- import_tasks: b.yml\n")
+    project.write("playbooks/b.yml", "- import_tasks: a.yml\n")
+    with pytest.raises(PlaybookError, match=r"include cycle: a.yml -> b.yml -> a.yml"):
+        project.load("- hosts: all\n  tasks:\n    - import_tasks: a.yml\n")
+    project.write("roles/x/meta/main.yml", "dependencies: [y]\n")
+    project.write("roles/y/meta/main.yml", "dependencies: [x]\n")
+    with pytest.raises(PlaybookError, match=r"role cycle: x -> y -> x"):
+        project.load("- hosts: all\n  roles: [x]\n")
+
+
+def test_templates_stand_in_for_values_that_only_the_run_knows(project: Project) -> None:
+    project.load("""
+        - hosts: all
+          tasks:
+            - file: {path: "{{ p }}", state: "{{ s }}", recurse: "{{ r }}"}
+            - include_tasks: "{{ inventory_hostname }}.yml"
+    """)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "this playbook is empty"),
+        ("hosts: all", "a playbook is a list of plays"),
+        ("- all", "a play is a mapping"),
+        ("- tasks: []", "a play needs `hosts`"),
+        ("- {hosts: all, strategy: quick}", "strategy 'quick' is not supported"),
+        ("- {hosts: all, roles: [{name: absent}]}", "role 'absent' not found"),
+        ("- {hosts: all, connection: winrm}", "connection 'winrm' is not supported"),
+        ("- import_playbook: absent.yaml", "no such playbook: absent.yaml"),
+    ],
+)
+def test_wrong_plays(project: Project, text: str, message: str) -> None:
+    with pytest.raises(PlaybookError) as caught:
+        project.load(text)
+    assert message in str(caught.value)
+
+
+def test_every_spelling_of_a_task_is_read(project: Project) -> None:
+    told = project.tasks(
+        """
+        - ansible.builtin.command: echo one chdir=/tmp
+        - action: command echo two
+        - action: {module: command, cmd: echo three}
+        - command: {argv: [echo, four]}
+        - command: echo
+          args: {chdir: /five}
+        - file: path=/x state=directory mode="0755"
+        - local_action: command echo six
+    """,
+        limit="h1",
+    )
+    args = [dict(call.args) for _, call in told.transport.calls]
+    assert args == [
+        {"chdir": "/tmp", "cmd": "echo one"},
+        {"cmd": "echo two"},
+        {"cmd": "echo three"},
+        {"argv": ["echo", "four"]},
+        {"chdir": "/five", "cmd": "echo"},
+        {"path": "/x", "state": "directory", "mode": "0755"},
+        {"cmd": "echo six"},
+    ]
+    assert told.transport.calls[-1][0] == "localhost"
