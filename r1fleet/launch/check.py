@@ -14,6 +14,8 @@ from r1fleet.status.contact import Contact
 
 MANIFESTS = (".r1fleet-manifest.json",)
 MARKERS = ("r1fleet.json",)
+WORKERS_LISTEN = frozenset({"sglang"})
+"""Engines whose other ranks open the endpoint's port, too, with nothing but a health check behind it."""
 HINTS = {
     "model": "r1fleet provision (or sync) brings the weights to every host",
     "executable": "r1fleet provision installs the engine",
@@ -50,10 +52,12 @@ def room_checks(plan: Plan, host: str) -> list[dict[str, Any]]:
     """List what must not be on a host: takers of our ports, processes of an earlier generation."""
     rows: list[dict[str, Any]] = [{"kind": "leftovers", "pattern": rf"r1fleet-{re.escape(plan.name)}-\d+-(\d+|ready)$"}]
     for gang in plan.gangs:
-        if gang.leader.host != host:
+        if host not in {node.host for node in gang.nodes}:
             continue
-        rows.append({"kind": "port", "port": port_of(plan), "purpose": "endpoint"})
-        if len(gang.nodes) > 1:
+        leads = gang.leader.host == host
+        if leads or plan.deployment.engine in WORKERS_LISTEN:
+            rows.append({"kind": "port", "port": port_of(plan), "purpose": "endpoint"})
+        if leads and len(gang.nodes) > 1:
             rows.append({"kind": "port", "port": gang.rendezvous_port, "purpose": "rendezvous"})
     return rows
 

@@ -146,6 +146,16 @@ def test_findings_of_all_hosts_are_told_together(run: Run) -> None:
     assert "fleet_lock" not in run.fleet.modules()
 
 
+@pytest.mark.parametrize(("engine", "expected"), [("vllm", []), ("sglang", [18000])])
+def test_ports_are_looked_at_where_the_engine_opens_them(run: Run, engine: str, expected: list[int]) -> None:
+    run.launch(plan_for("a", "b", engine=engine), detach=True)
+    ports = {}
+    for name in ("a", "b"):
+        checks = next(args["checks"] for module, args in run.fleet[name].calls if module == "fleet_check")
+        ports[name] = [row["port"] for row in checks if row["kind"] == "port"]
+    assert ports == {"a": [18000, 18500], "b": expected}
+
+
 def test_unequal_models_are_refused(run: Run) -> None:
     run.fleet["b"].findings = [{"kind": "model", "ok": True, "detail": "", "value": "another"}]
     with pytest.raises(HostFailed, match="the model's manifest differs"):
