@@ -1,0 +1,215 @@
+"""Sealed folders: what is refused, and how they come to other hosts. The agent is real; each host is a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from r1fleet.errors import HostFailed, HostUnreachable, Where
+from r1fleet.local.session import LocalSession
+from r1fleet.transport import Become, Call, Completed, Reply
+from r1fleet.weights import MANIFEST, parse, sync_directory
+from r1fleet.weights.soundness import problems
+
+PATH = "/weights/org--model@main"
+PLACES = ("path", "src", "dest", "staged", "target")
+
+
+class FolderHost:
+    """A host whose root is a folder: the agent of this machine, with every path moved below it."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.name = name
+        self.root = root
+        self.agent = LocalSession(name)
+        self.lost = False
+        self.sent: list[str] = []
+
+    def submit(self, call: Call, on_output: Callable[[str], None] | None = None) -> Future[Reply]:
+        if self.lost:
+            raise HostUnreachable("gone", where=Where(host=self.name))
+        blobs = tuple(replace(blob, open=self._noted(blob.sha256, blob.open)) for blob in call.blobs)
+        return self.agent.submit(replace(call, args=self._moved(call.args), blobs=blobs), on_output)
+
+    def run(self, call: Call) -> Reply:
+        return self.submit(call).result()
+
+    def execute(self, command: str, *, stdin: bytes = b"", timeout: float | None = None) -> Completed:
+        raise NotImplementedError
+
+    def fetch(self, path: str, target: Path, *, become: Become | None = None) -> Reply:
+        return self.agent.fetch(f"{self.root}{path}", target, become=become)
+
+    def close(self) -> None:
+        self.agent.close()
+
+    def _moved(self, args: Any) -> dict[str, Any]:
+        return {name: f"{self.root}{value}" if name in PLACES else value for name, value in args.items()}
+
+    def _noted(self, sha256: str, opened: Callable[[], Any]) -> Callable[[], Any]:
+        def note() -> Any:
+            self.sent.append(sha256)
+            return opened()
+
+        return note
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("R1FLEET_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[list[FolderHost]]:
+    made = [FolderHost(name, tmp_path / name) for name in ("h1", "h2", "h3")]
+    for host in made:
+        (host.root / "weights").mkdir(parents=True)
+        host.agent.start()
+    yield made
+    for host in made:
+        host.close()
+
+
+def shard(*values: int) -> bytes:
+    header = json.dumps({"w": {"dtype": "U8", "shape": [len(values)], "data_offsets": [0, len(values)]}}).encode()
+    return struct.pack("<Q", len(header)) + header + bytes(values)
+
+
+def seal(host: FolderHost, **files: bytes) -> Path:
+    folder = host.root / PATH.lstrip("/")
+    folder.mkdir()
+    rows = []
+    for name, content in files.items():
+        path = name.replace("__", "/").replace("_", ".")
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(content)
+        rows.append({"path": path, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()})
+    (folder / MANIFEST).write_text(json.dumps({"schema": 1, "name": "model", "files": rows}))
+    return folder
+
+
+def held(host: FolderHost) -> dict[str, bytes]:
+    folder = host.root / PATH.lstrip("/")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def leftovers(host: FolderHost) -> list[str]:
+    return [path.name for path in (host.root / "weights").iterdir() if path.name != Path(PATH).name]
+
+
+def test_every_target_gets_the_whole_folder_and_nothing_else(hosts: list[FolderHost]) -> None:
+    seal(hosts[0], config_json=b"{}", model_safetensors=shard(1, 2, 3), extra__deep_txt=b"deep")
+    done = sync_directory(hosts[0], PATH, hosts[1:])
+    assert [(outcome.host, outcome.changed) for outcome in done.outcomes] == [("h2", True), ("h3", True)]
+    assert not done.failed
+    assert held(hosts[1]) == held(hosts[2]) == held(hosts[0])
+    assert leftovers(hosts[1]) == []
+
+
+def test_a_second_sync_changes_nothing_and_sends_nothing(hosts: list[FolderHost]) -> None:
+    seal(hosts[0], config_json=b"{}")
+    sync_directory(hosts[0], PATH, hosts[1:])
+    hosts[1].sent.clear()
+    done = sync_directory(hosts[0], PATH, hosts[1:])
+    assert not any(outcome.changed for outcome in done.outcomes)
+    assert hosts[1].sent == []
+
+
+def test_other_content_under_the_same_name_is_replaced_whole(hosts: list[FolderHost]) -> None:
+    seal(hosts[0], config_json=b"new")
+    seal(hosts[1], config_json=b"old", gone_json=b"old")
+    sync_directory(hosts[0], PATH, hosts[1:2])
+    assert held(hosts[1]) == held(hosts[0])
+    assert leftovers(hosts[1]) == []
+
+
+def test_files_that_were_staged_before_do_not_travel_again(hosts: list[FolderHost]) -> None:
+    seal(hosts[0], config_json=b"{}", model_safetensors=shard(7))
+    digest = parse((hosts[0].root / PATH.lstrip("/") / MANIFEST).read_text(), Where()).digest
+    staged = hosts[1].root / "weights" / f".{Path(PATH).name}.{digest[:12]}.part"
+    staged.mkdir()
+    (staged / "model.safetensors").write_bytes(shard(7))
+    (staged / "stray").write_text("of an older try")
+    sync_directory(hosts[0], PATH, hosts[1:2])
+    assert hashlib.sha256(shard(7)).hexdigest() not in hosts[1].sent
+    assert held(hosts[1]) == held(hosts[0])
+
+
+def test_a_lost_target_stops_no_other(hosts: list[FolderHost]) -> None:
+    seal(hosts[0], config_json=b"{}")
+    hosts[1].lost = True
+    done = sync_directory(hosts[0], PATH, hosts[1:])
+    assert [outcome.host for outcome in done.failed] == ["h2"]
+    assert held(hosts[2]) == held(hosts[0])
+
+
+def test_a_source_that_is_not_what_its_manifest_says_is_refused(hosts: list[FolderHost]) -> None:
+    folder = seal(hosts[0], config_json=b"{}")
+    (folder / "config.json").write_bytes(b"[]")
+    with pytest.raises(HostFailed, match="not what its manifest says"):
+        sync_directory(hosts[0], PATH, hosts[1:])
+    assert leftovers(hosts[1]) == []
+
+
+def test_a_folder_without_a_seal_is_refused(hosts: list[FolderHost]) -> None:
+    (hosts[0].root / PATH.lstrip("/")).mkdir()
+    with pytest.raises(HostFailed, match="no manifest"):
+        sync_directory(hosts[0], PATH, hosts[1:])
+
+
+def test_an_unsound_source_is_refused_before_anything_is_sent(hosts: list[FolderHost]) -> None:
+    seal(hosts[0], model_safetensors=shard(1, 2, 3)[:-1])
+    with pytest.raises(HostFailed, match=r"model\.safetensors has \d+ bytes where its header says \d+"):
+        sync_directory(hosts[0], PATH, hosts[1:])
+    assert hosts[1].sent == []
+
+
+@pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "", MANIFEST])
+def test_a_manifest_never_leads_out_of_its_folder(path: str) -> None:
+    text = json.dumps({"name": "model", "files": [{"path": path, "size": 1, "sha256": "0" * 64}]})
+    with pytest.raises(HostFailed, match="damaged"):
+        parse(text, Where(host="h1"))
+
+
+def test_the_digest_follows_content_not_order() -> None:
+    rows = [{"path": name, "size": 1, "sha256": digit * 64} for name, digit in (("a", "1"), ("b", "2"))]
+    text, turned = (json.dumps({"name": "model", "files": files}) for files in (rows, rows[::-1]))
+    other = json.dumps({"name": "model", "files": [rows[0], {**rows[1], "sha256": "3" * 64}]})
+    assert parse(text, Where()).digest == parse(turned, Where()).digest
+    assert parse(text, Where()).digest != parse(other, Where()).digest
+
+
+INDEX = json.dumps({"weight_map": {"w": "model-2.safetensors"}}).encode()
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("model.safetensors", shard(1, 2), None),
+        ("model.safetensors", shard(1, 2)[:4], "cut short"),
+        ("model.safetensors", shard(1, 2) + b"more", "where its header says"),
+        ("model.safetensors", struct.pack("<Q", 2) + b"]]", "damaged safetensors header"),
+        ("model.safetensors", POINTER, "git-lfs pointer"),
+        ("tokenizer.json", POINTER, "git-lfs pointer"),
+        ("model.safetensors.index.json", INDEX, "model-2.safetensors, which"),
+    ],
+)
+def test_files_that_no_engine_could_load_are_told(name: str, content: bytes, told: str | None, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    found = problems(tmp_path)
+    assert bool(found) is (told is not None)
+    assert all(str(told) in line for line in found)
+
+
+def test_a_dangling_link_is_told(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").symlink_to("../blobs/none")
+    assert problems(tmp_path) == ("model.safetensors is a link to a file that is not there",)
