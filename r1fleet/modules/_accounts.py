@@ -64,9 +64,8 @@ def add(ctx: Context) -> None:
     if args["group"] is not None:
         words += ["-g", args["group"]]
     elif _group_exists(args["name"]):
-        # A group of the user's name that stands already is taken, not refused.
-        words += ["-N"] if os.path.exists("/etc/login.defs") else []
-        words += ["-g", args["name"]]
+        # useradd refuses to make a group that stands already; the system's default group it is, then.
+        words.append("-N")
     if wanted_groups(ctx):
         words += ["-G", ",".join(wanted_groups(ctx))]
     for argument, flag in (("comment", "-c"), ("home", "-d"), ("shell", "-s")):

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from r1fleet.agent.context import Context
+from r1fleet.agent.files import path_info
 from r1fleet.modules._proc import read
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -65,16 +66,18 @@ def run(ctx: Context) -> dict[str, Any]:
         found = _look(ctx)
         if found is not None:
             return _reply(ctx, started, found)
-        if time.monotonic() - started + args["sleep"] > args["timeout"]:
+        left = started + args["timeout"] - time.monotonic()
+        if left <= 0:
             ctx.fail(args["msg"] or _waited(ctx), elapsed=int(time.monotonic() - started))
-        time.sleep(args["sleep"])
+        time.sleep(min(args["sleep"], left))
 
 
 def _reply(ctx: Context, started: float, found: dict[str, Any]) -> dict[str, Any]:
     args = ctx.args
     base = {"changed": False, "state": args["state"], "port": args["port"], "path": args["path"]}
     base.update(search_regex=args["search_regex"], match_groups=[], match_groupdict={})
-    return dict(base, elapsed=int(time.monotonic() - started), **found)
+    present = path_info(args["path"]) if args["path"] and os.path.exists(args["path"]) else {}
+    return dict(base, elapsed=int(time.monotonic() - started), **present, **found)
 
 
 def _waited(ctx: Context) -> str:
