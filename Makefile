@@ -42,7 +42,7 @@ $(BIN)/.ready: pyproject.toml | system
 	done
 	echo "setup: making the Python environment .venv ($$($$python --version))"
 	$$python -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
 quickstart: setup  ## the main job on two lab hosts: provision, launch, status, one chat completion

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from r1fleet.cli import options
-from r1fleet.cli.fleet import Reach, access, fleets, one_deployment
+from r1fleet.cli.fleet import Reach, access, fleets, launched
 from r1fleet.console.text import clean
 from r1fleet.status import AskOptions
 from r1fleet.status import ask as ask_endpoint
@@ -29,7 +29,7 @@ def ask(
 ) -> int:
     """Ask a served model one question and print its answer."""
     reach = Reach(ask_become=ask_become, accept_new=accept_new)
-    fleet, name = one_deployment(fleets(inventories, reach), deployment)
+    fleet, name = launched(fleets(inventories, reach), deployment)
     way = access(reach)
     try:
         answer = ask_endpoint(fleet.hosts.values(), way, AskOptions(prompt, name, max_tokens))

@@ -53,6 +53,11 @@ class Fleet:
         """The hosts with plain variables, in inventory order."""
         return {name: replace(host, variables=self.variables_of(host)) for name, host in self.inventory.hosts.items()}
 
+    @property
+    def plain(self) -> Inventory:
+        """The inventory with plain variables."""
+        return replace(self.inventory, hosts=self.hosts)
+
     @cached_property
     def deployments(self) -> tuple[str, ...]:
         """The names of the deployments that the inventory declares."""
@@ -86,6 +91,13 @@ def one_deployment(found: Sequence[Fleet], name: str | None) -> tuple[Fleet, str
     if len(meant) == 1:
         return meant[0]
     return meant[_pick("deployment", [f"{fleet.inventory.name}/{each}" for fleet, each in meant], "its name and -i")]
+
+
+def launched(found: Sequence[Fleet], name: str | None) -> tuple[Fleet, str | None]:
+    """Find the cluster that is meant by a deployment which may be known to the hosts alone."""
+    if len(found) == 1 and (name is not None or len(found[0].deployments) != 1):
+        return found[0], name
+    return one_deployment(found, name)
 
 
 def access(reach: Reach) -> Access:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from r1fleet.cli import options
-from r1fleet.cli.fleet import Reach, access, fleets, one_deployment
+from r1fleet.cli.fleet import Reach, access, fleets, launched
 from r1fleet.console import renderer
 from r1fleet.console.text import clean
 from r1fleet.events import Event, LogLines
@@ -31,7 +31,7 @@ def logs(
 ) -> int:
     """Show what the ranks wrote; lines are led by host and rank where there is more than one source."""
     reach = Reach(ask_become=ask_become, accept_new=accept_new)
-    fleet, name = one_deployment(fleets(inventories, reach), deployment)
+    fleet, name = launched(fleets(inventories, reach), deployment)
     way = access(reach)
     chosen = LogOptions(name, tuple(rank or ()), lines, follow)
     try:

@@ -36,7 +36,7 @@ def status(
     found = fleets(inventories, reach) if inventories or known() else ()
     way = access(reach)
     try:
-        report = look([fleet.inventory for fleet in found], way, StatusOptions(tuple(deployments or ()), probe=probe))
+        report = look([fleet.plain for fleet in found], way, StatusOptions(tuple(deployments or ()), probe=probe))
     finally:
         way.transport.close()
     if as_json:

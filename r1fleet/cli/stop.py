@@ -7,10 +7,11 @@ import sys
 import typer
 
 from r1fleet.cli import options
-from r1fleet.cli.fleet import Reach, access, fleets, one_deployment
+from r1fleet.cli.fleet import Reach, access, fleets, launched
 from r1fleet.console import renderer
 from r1fleet.errors import UsageError
 from r1fleet.events import Note
+from r1fleet.launch import StopReport
 from r1fleet.launch import stop as stop_everywhere
 
 app = typer.Typer(rich_markup_mode=None)
@@ -28,23 +29,26 @@ def stop(
 ) -> int:
     """Stop a deployment: whole process groups, 20 s before they are killed, and a look that nothing is left."""
     reach = Reach(ask_become=ask_become, accept_new=accept_new)
-    fleet, name = one_deployment(fleets(inventories, reach), deployment)
+    fleet, name = launched(fleets(inventories, reach), deployment)
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageError(f"stopping {name} needs a yes", hint="--yes, where nobody can be asked")
-        typer.confirm(f"Stop {name} on {fleet.inventory.name}?", abort=True, err=True)
+            raise UsageError(f"stopping {name or 'a deployment'} needs a yes", hint="--yes, where nobody can be asked")
+        typer.confirm(f"Stop {name or 'what runs'} on {fleet.inventory.name}?", abort=True, err=True)
     way = access(reach)
     try:
         with renderer("json" if as_json else output) as console:
             report = stop_everywhere(fleet.hosts.values(), way, console, name)
             for host, why in report.left.items():
                 console(Note(f"not confirmed stopped: {why}", "error", host))
-            hosts = ", ".join(report.stopped)
-            console(
-                Note(
-                    report.message or (f"{name} is stopped on {hosts}" if not report.left else f"{name} is not stopped")
-                )
-            )
+            console(Note(_closing(report)))
     finally:
         way.transport.close()
     return int(report.exit_code)
+
+
+def _closing(report: StopReport) -> str:
+    if report.message:
+        return report.message
+    if report.left:
+        return f"{report.deployment} is not stopped everywhere"
+    return f"{report.deployment} is stopped on {', '.join(report.stopped)}"

@@ -34,7 +34,7 @@ def launch(plan: Plan, access: Access, observer: Observer, options: LaunchOption
     """
     names = dict.fromkeys(rank.node.host for rank in plan.ranks)
     with Contact(access, [options.hosts[name] for name in names]) as contact:
-        observer(Step("connect", "done", f"{len(contact.sessions)} of {len(names)} hosts", total=len(names)))
+        observer(Step("connect", "done", done=len(contact.sessions), total=len(names), unit="hosts"))
         if contact.lost:
             raise lost_hosts(contact.lost)
         return _Launch(plan, contact, observer, options).run()
@@ -66,7 +66,7 @@ class _Launch:
             record = self._start(seen, old if standing else None, interrupts)
             if isinstance(record, LaunchResult):
                 return record
-            self.observer(Step("start", "done", f"{len(record.ranks)} ranks run", total=len(record.ranks)))
+            self.observer(Step("start", "done", f"{len(record.ranks)} ranks run"))
             if self.options.detach:
                 return self._result("detached", record)
             return self._watch(record, interrupts)
@@ -100,12 +100,12 @@ class _Launch:
         for host, view in seen.views(self.plan.name).items():
             if view.lock is not None:
                 raise held_error(self.plan.name, host, view.lock)
-        self.observer(Step("check", total=len(self.own)))
+        self.observer(Step("check", total=len(self.own), unit="hosts"))
         rows = {host: standing_checks(self.plan, host) for host in self.own}
         if with_room:
             rows = {host: checks + room_checks(self.plan, host) for host, checks in rows.items()}
         refuse(self.plan, look(self.contact, rows))
-        self.observer(Step("check", "done", total=len(self.own)))
+        self.observer(Step("check", "done", done=len(self.own), total=len(self.own), unit="hosts"))
 
     # --- the start ------------------------------------------------------------------------------
 
@@ -151,14 +151,14 @@ class _Launch:
         self.observer(Step("replace", "done"))
 
     def _stage(self, plan: Plan, record: DeploymentRecord, python: str) -> None:
-        self.observer(Step("stage", detail=f"generation {record.generation}", total=len(self.own)))
+        self.observer(Step("stage", detail=f"generation {record.generation}"))
         args = {host: stage_args(plan, record, host, python, self.options) for host in self.own}
         answers = self.contact.ask_all("fleet_stage", args)
         errors = {host: answer for host, answer in answers.items() if isinstance(answer, FleetError)}
         if errors:
             self._stop_all(record, FAILED, "its files could not be written")
             raise lost_hosts(errors)
-        self.observer(Step("stage", "done", f"generation {record.generation}", total=len(self.own)))
+        self.observer(Step("stage", "done", f"generation {record.generation}"))
 
     def _start_ranks(self, plan: Plan, record: DeploymentRecord, python: str) -> None:
         runtime = runtime_of(plan.deployment)
