@@ -142,7 +142,7 @@ def test_include_role_runs_what_tasks_from_names_and_keeps_its_variables(project
         - include_role: {{name: r, tasks_from: other}}
           vars: {{p: param}}
         - {show("d")}
-        - import_role: {{name: r, tasks_from: other}}
+        - include_role: {{name: r, tasks_from: other, public: true}}
         - {show("d")}
     """,
         limit="h1",
