@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from r1fleet.errors import SpecError, Where
 from r1fleet.spec.deployment import Container, Deployment, SecretRef, Timeouts
 
+RESERVED = ("weights", "wheelhouses", "home")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\Z")
 _SECTIONS: Mapping[str, type[BaseModel]] = {"api_key": SecretRef, "container": Container, "timeouts": Timeouts}
 _MEANT = {
@@ -72,6 +73,9 @@ def _problems(source: Mapping[str, Any], name: object, body: object) -> Iterator
             where=where,
             hint="use letters, digits, - and _, at most 63; it names units and folders on the hosts",
         )
+    if str(name) in RESERVED:
+        hint = "choose another name; a deployment's state lies beside these folders on the hosts"
+        yield SpecError(f"a deployment cannot be called {name}", where=where, hint=hint)
     if not isinstance(body, Mapping):
         yield SpecError(f"deployment {name} must be a mapping", where=where)
         return

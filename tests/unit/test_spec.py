@@ -112,6 +112,12 @@ def test_a_name_that_cannot_name_a_unit_is_refused(name: str) -> None:
         deployments({"deployments": {name: LEAST}})
 
 
+@pytest.mark.parametrize("name", ["weights", "wheelhouses", "home"])
+def test_a_name_that_is_a_folder_of_the_hosts_is_refused(name: str) -> None:
+    with pytest.raises(SpecError, match=f"cannot be called {name}"):
+        deployments({"deployments": {name: LEAST}})
+
+
 def test_numbers_in_the_environment_become_text() -> None:
     assert Deployment.model_validate(LEAST | {"env": {"OMP_NUM_THREADS": 4}}).env == {"OMP_NUM_THREADS": "4"}
 
