@@ -14,12 +14,14 @@ from r1fleet.cache import cache_dir, cache_lock
 from r1fleet.command import Command, cmd
 from r1fleet.errors import LabError
 from r1fleet.events import Observer, Step
+from r1fleet.lab.mounts import unmount_below
 from r1fleet.lab.recipe import PACKAGES, Recipe, machine_recipe
 from r1fleet.lab.settle import settle
 from r1fleet.lab.shell import environment
 from r1fleet.lab.sources import apt_proxy
 
 _STEP = "build the base image"
+_NOT_TOLD = ("automatically", "chroot", "finding", "skipping", "success")
 
 
 def ensure_base(observer: Observer) -> Path:
@@ -52,7 +54,8 @@ def _mmdebstrap(recipe: Recipe, target: Path, sources: Path) -> Command:
     if proxy:
         options.append(f'Acquire::http::Proxy "{proxy}"')
     return cmd(
-        ["setpriv", "--pdeathsig", "TERM"],
+        # Should this process be killed, the build and its mounts go with it.
+        ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"],
         "mmdebstrap",
         {
             "--mode": "root",
@@ -94,7 +97,7 @@ def _follow(command: Command, target: Path, observer: Observer) -> None:
         for step in _progress(iter(process.stdout.readline, ""), lines):
             observer(step)
     if process.returncode != 0:
-        shutil.rmtree(target, ignore_errors=True)
+        _discard(target)
         reasons = [line for line in lines if line.startswith(("E:", "Err:", "W: Failed"))] or lines
         observer(Step(_STEP, "failed", detail=reasons[-1] if reasons else ""))
         hint = "does `apt-get update` work on this machine?"
@@ -111,7 +114,7 @@ def _progress(output: Iterator[str], lines: list[str]) -> Iterator[Step]:
         elif line.startswith("Setting up "):
             set_up += 1
             yield Step(_STEP, detail=f"install {line.split()[2]}", done=set_up, unit="packages")
-        elif line.startswith("I: "):
+        elif line.startswith("I: ") and line.split()[1] not in _NOT_TOLD and "-hook" not in line:
             yield Step(_STEP, detail=line.removeprefix("I: "))
 
 
@@ -121,4 +124,11 @@ def _remove_unused(current: Path) -> None:
         if path not in used:
             path.rename(path.with_name(f".{path.name}.unused"))
     for path in current.parent.glob(".base-*"):  # unused, or left by a build that was killed
+        _discard(path)
+
+
+def _discard(path: Path) -> None:
+    """Remove a tree, and nothing of the machine's that may be mounted in it."""
+    unmount_below(path)
+    if path.exists():
         shutil.rmtree(path)

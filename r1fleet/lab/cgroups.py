@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from r1fleet.errors import LabError
+from r1fleet.lab.mounts import mounts
 
 _CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 
@@ -98,12 +99,11 @@ def detect() -> Tree:
     """Read the hierarchies from the mount table; LabError if systemd could not run in them."""
     legacy: dict[Path, str] = {}
     unified: list[Path] = []
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, point, kind, options, *_ = line.split()
-        if kind == "cgroup":
-            legacy.setdefault(Path(point), options)
-        elif kind == "cgroup2":
-            unified.append(Path(point))
+    for mount in mounts():
+        if mount.kind == "cgroup":
+            legacy.setdefault(mount.point, mount.options)
+        elif mount.kind == "cgroup2":
+            unified.append(mount.point)
     if not legacy and unified:
         return Tree((unified[0],), unified=True)
     offered = {option for options in legacy.values() for option in options.split(",")}
@@ -118,8 +118,10 @@ def detect() -> Tree:
 
 
 def _make(folder: Path, *, unified: bool) -> None:
-    missing = [folder, *folder.parents]
-    for group in reversed([path for path in missing if not path.exists()]):
+    """Make a group and those above it; each step is right even if another thread, or a crash, left it half done."""
+    for group in reversed([folder, *folder.parents]):
+        if not (group.parent / "cgroup.procs").exists():
+            continue  # the hierarchy's root, or above it
         if unified:
             _delegate(group.parent)
         group.mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ from r1fleet.lab.cgroups import Tree, detect
 from r1fleet.lab.disk import mount_disk
 from r1fleet.lab.ground import check_root
 from r1fleet.lab.layout import Lab, LabHost
-from r1fleet.lab.network import cut_cable, ensure_host, ensure_switch, swallow, swallow_no_more
+from r1fleet.lab.network import check_owner, cut_cable, ensure_host, ensure_switch, swallow, swallow_no_more
 from r1fleet.lab.power import await_greeting, host_group, is_powered, power_off, power_on, press_reset
 from r1fleet.lab.registry import find
 
@@ -65,6 +65,7 @@ def break_host(name: str, host_name: str, fault: str, observer: Observer = ignor
     with cache_lock(f"lab-{name}"):
         lab = find(name)
         host = lab.host(host_name)
+        check_owner(lab)
         if not host.folder.is_dir():
             raise LabError(f"host {host_name} of lab {name} was never booted", hint="r1fleet lab up")
         if fault != "reboot":

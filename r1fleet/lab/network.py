@@ -8,6 +8,7 @@ from pathlib import Path
 from r1fleet.command import Command, cmd
 from r1fleet.errors import LabError
 from r1fleet.lab.layout import INTERFACE, Lab, LabHost
+from r1fleet.lab.mounts import mounts
 from r1fleet.lab.shell import ip, ip_batch, ip_succeeds, run, succeeds
 
 _RUN_NETNS = Path("/run/netns")
@@ -17,11 +18,11 @@ _RULE_PRIORITY = 20077
 
 def ensure_switch(lab: Lab) -> None:
     """Make the bridge, the controller's address and its routes; what hosts are sent never leaves by another."""
+    check_owner(lab)
     ip("route", "replace", "unreachable", lab.prefix, "metric", _WORSE_METRIC)
     _ensure_namespace(lab.switch)
     if not _exists(lab.interface):
         ip("link", "add", lab.interface, "type", "veth", "peer", "name", "uplink", "netns", lab.switch)
-    _check_owner(lab)
     if not _exists("switch", lab.switch):
         ip("link", "add", "name", "switch", "type", "bridge", "forward_delay", 0, namespace=lab.switch)
     ip_batch(
@@ -41,6 +42,22 @@ def ensure_switch(lab: Lab) -> None:
     )
     if not _has_rule(lab):
         ip("rule", "add", "iif", lab.interface, "priority", _RULE_PRIORITY, "unreachable")
+
+
+def is_ours(lab: Lab) -> bool:
+    """Whether the lab's number is not, by now, that of a lab of another cache."""
+    tag = Path(f"/sys/class/net/{lab.interface}/ifalias")
+    owner = tag.read_text(encoding="utf-8").strip() if tag.exists() else ""
+    return owner in ("", str(lab.folder))
+
+
+def check_owner(lab: Lab) -> None:
+    """Raise LabError if another cache's lab has taken the number while this lab was down."""
+    if not is_ours(lab):
+        raise LabError(
+            f"the network {lab.prefix} of lab {lab.name} is in use by a lab of another cache folder",
+            hint=f"`r1fleet lab down --name {lab.name}` gives up this lab's disks; up again gets a new network",
+        )
 
 
 def ensure_host(lab: Lab, host: LabHost) -> None:
@@ -109,8 +126,7 @@ def _ensure_namespace(name: str) -> None:
 
 
 def _is_namespace(name: str) -> bool:
-    point = str(_RUN_NETNS / name)
-    return any(line.split()[1] == point for line in Path("/proc/self/mounts").read_text().splitlines())
+    return any(mount.point == _RUN_NETNS / name for mount in mounts())
 
 
 def _exists(interface: str, namespace: str = "") -> bool:
@@ -120,14 +136,3 @@ def _exists(interface: str, namespace: str = "") -> bool:
 def _has_rule(lab: Lab) -> bool:
     rows = json.loads(ip("-4", "-j", "rule", "show") or "[]")
     return any(row.get("iif") == lab.interface for row in rows)
-
-
-def _check_owner(lab: Lab) -> None:
-    """Refuse a number that a lab of another cache has taken while this one was down."""
-    row = json.loads(ip("-j", "link", "show", "dev", lab.interface))[0]
-    owner = row.get("ifalias", str(lab.folder))
-    if owner != str(lab.folder):
-        raise LabError(
-            f"the network {lab.prefix} of lab {lab.name} is in use by the lab in {owner}",
-            hint=f"take one of the two down: `r1fleet lab down --name {lab.name}` gives this one a new network",
-        )

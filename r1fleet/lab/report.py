@@ -10,6 +10,7 @@ from pathlib import Path
 from r1fleet.lab.cgroups import Tree, detect
 from r1fleet.lab.faults import fault_of
 from r1fleet.lab.layout import Lab, LabHost
+from r1fleet.lab.network import is_ours
 from r1fleet.lab.power import greets, host_group
 from r1fleet.lab.proxy import proxy_group
 from r1fleet.lab.registry import find, labs
@@ -56,7 +57,7 @@ def _look(tree: Tree, lab: Lab) -> LabStatus:
 
 
 def _look_at_host(tree: Tree, lab: Lab, host: LabHost) -> HostStatus:
-    pids = host_group(tree, lab, host).pids()
+    pids = host_group(tree, lab, host).pids() if is_ours(lab) else set()
     return HostStatus(
         name=host.name,
         address=host.address,

@@ -25,8 +25,8 @@ def settle(recipe: Recipe, base: Path) -> None:
         path.write_text(quieter_pam(path.read_text(encoding="utf-8")), encoding="utf-8")
     for key_file in (base / "etc/ssh").glob("ssh_host_*"):
         key_file.unlink()
-    # Started by D-Bus when `reboot` asks for it, not at boot.
-    (base / "lib/systemd/system/multi-user.target.wants/systemd-logind.service").unlink(missing_ok=True)
+    for unit in ("dbus.service", "systemd-logind.service"):  # started by whoever asks for them, not at boot
+        (base / "lib/systemd/system/multi-user.target.wants" / unit).unlink(missing_ok=True)
     _add_users(base)
     run(cmd("systemctl", {"--root": str(base)}, "enable", "ssh.service"))
 

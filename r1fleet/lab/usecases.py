@@ -19,7 +19,7 @@ from r1fleet.lab.faults import fault_of, revive
 from r1fleet.lab.ground import check_ground, check_root
 from r1fleet.lab.handout import remove_if_empty, take_back, write_handout
 from r1fleet.lab.layout import USER, Lab, LabHost, check_name, check_size
-from r1fleet.lab.network import ensure_switch
+from r1fleet.lab.network import ensure_switch, is_ours
 from r1fleet.lab.power import await_greeting, is_powered
 from r1fleet.lab.proxy import ensure_proxy
 from r1fleet.lab.registry import claim, exists, find, forget, labs
@@ -69,7 +69,8 @@ def down(name: str = "lab", *, observer: Observer = ignore) -> None:
         lab = find(name)
         step = f"lab {lab.name}"
         observer(Step(step, detail="take it down"))
-        tear_down(detect(), lab)
+        if is_ours(lab):
+            tear_down(detect(), lab)
         for host in lab.hosts:
             erase_disk(host)
         take_back(lab)

@@ -15,6 +15,7 @@ import yaml
 from reach import answer, ask, banner, boot_id, controller, machine
 
 from r1fleet import lab as labs
+from r1fleet.cache import cache_dir
 from r1fleet.errors import LabError
 from r1fleet.events import Event
 from r1fleet.lab import LOCKED_PASSWORD, LOCKED_USER, Lab
@@ -275,6 +276,24 @@ def test_disks_outlive_a_reboot_of_this_machine(own_lab: LabFactory) -> None:
     labs.up(made.name, hosts=1, extra_vars={})
 
     assert answer(made, "h1", "cat witness") == "stays"
+
+
+def test_a_number_taken_by_another_caches_lab_is_left_alone(lab: Lab, lab_name: str) -> None:
+    mine = cache_dir("lab", f"{lab_name}-late")
+    (mine / "lab.json").write_text(json.dumps({"number": lab.number, "size": 1}))
+
+    for use in (
+        lambda name: labs.up(name, hosts=1),
+        lambda name: labs.break_host(name, "h1", "crash"),
+        lambda name: labs.heal_host(name, "h1"),
+    ):
+        with pytest.raises(LabError, match="in use by a lab of another cache"):
+            use(mine.name)
+    assert [host.state for host in labs.status(mine.name)[0].hosts] == ["dead"]
+    labs.down(mine.name)
+
+    assert not mine.exists()
+    assert answer(lab, "h1", "hostname") == "h1"
 
 
 def test_up_clears_what_a_lab_without_files_left(lab: Lab, own_lab: LabFactory) -> None:
