@@ -50,8 +50,8 @@ quickstart: setup  ## the main job on two lab hosts: provision, launch, status, 
 	[ -t 1 ] || run() { printf '\n$$ %s\n' "$$*"; "$$@"; }
 	inventory=$(CACHE)/lab/lab/inventories/lab.yaml
 	run $(FLEET) lab up --hosts 2
-	run $(FLEET) provision "$$inventory" --yes
-	run $(FLEET) launch tiny -i "$$inventory" --yes
+	run $(FLEET) provision "$$inventory"
+	run $(FLEET) launch tiny -i "$$inventory"
 	run $(FLEET) status
 	run $(FLEET) ask "What is two plus two?" -d tiny -i "$$inventory"
 	cat <<TEXT

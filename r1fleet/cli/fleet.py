@@ -14,6 +14,7 @@ import typer
 
 from r1fleet.cli.connect import connector
 from r1fleet.cli.extra_vars import parse_extra_vars
+from r1fleet.cli.options import secret
 from r1fleet.errors import UsageError
 from r1fleet.inventory import Host, Inventory, load
 from r1fleet.inventory.known import choose
@@ -102,8 +103,8 @@ def launched(found: Sequence[Fleet], name: str | None) -> tuple[Fleet, str | Non
 
 def access(reach: Reach) -> Access:
     """Make the way to the hosts; asks for passwords where told to."""
-    become_password = _secret("sudo password: ") if reach.ask_become else None
-    password = _secret("SSH password: ") if reach.ask_password else None
+    become_password = secret("sudo password") if reach.ask_become else None
+    password = secret("SSH password") if reach.ask_password else None
     transport = connector(accept_new=reach.accept_new, password=password)
 
     def become_of(host: Host) -> Become | None:
@@ -125,8 +126,3 @@ def _pick(kind: str, names: Iterable[str], how: str) -> int:
     if not 1 <= answer <= len(listed):
         raise UsageError(f"there is no {kind} number {answer}")
     return answer - 1
-
-
-def _secret(text: str) -> str:
-    answer: str = typer.prompt(text.removesuffix(": "), hide_input=True, err=True)
-    return answer

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from r1fleet.errors import UsageError
+
 Inventories = Annotated[
     list[Path] | None,
     typer.Option(
@@ -34,6 +36,10 @@ ExtraVars = Annotated[
     list[str] | None,
     typer.Option("-e", "--extra-vars", help="NAME=value, JSON or @file.yaml (may be given again).", show_default=False),
 ]
+Tags = Annotated[list[str] | None, typer.Option("-t", "--tags", help="Only tasks with these tags.", show_default=False)]
+SkipTags = Annotated[
+    list[str] | None, typer.Option("--skip-tags", help="No tasks with these tags.", show_default=False)
+]
 Forks = Annotated[int, typer.Option("-f", "--forks", min=1, help="Hosts at work at the same time.")]
 Check = Annotated[bool, typer.Option("-C", "--check", help="Say what would change; change nothing.")]
 Diff = Annotated[bool, typer.Option("-D", "--diff", help="Show the difference of every changed file.")]
@@ -49,3 +55,16 @@ Output = Annotated[
     str, typer.Option("--output", help="rich, plain, ansible or json; auto: rich in a terminal, plain in a pipe.")
 ]
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="More detail; -vvv for most.")]
+
+
+def listed(given: list[str] | None) -> tuple[str, ...]:
+    """Split what was given as ``a,b`` or again and again."""
+    return tuple(name.strip() for text in given or () for name in text.split(",") if name.strip())
+
+
+def secret(name: str) -> str:
+    """Ask for a secret on the terminal, without echo."""
+    answer: str = typer.prompt(name, hide_input=True, err=True)
+    if not answer:
+        raise UsageError(f"no {name} given")
+    return answer

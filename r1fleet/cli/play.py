@@ -11,7 +11,6 @@ from r1fleet.cli import options
 from r1fleet.cli.connect import connector
 from r1fleet.cli.extra_vars import parse_extra_vars
 from r1fleet.console import renderer
-from r1fleet.errors import UsageError
 from r1fleet.inventory import Inventory, load
 from r1fleet.playbook import Options, Playbook, exit_code, list_hosts, list_tasks, load_playbook, run
 
@@ -32,12 +31,8 @@ def play(
         ),
     ] = None,
     limit: options.Limit = None,
-    tags: Annotated[
-        list[str] | None, typer.Option("-t", "--tags", help="Only tasks with these tags.", show_default=False)
-    ] = None,
-    skip_tags: Annotated[
-        list[str] | None, typer.Option("--skip-tags", help="No tasks with these tags.", show_default=False)
-    ] = None,
+    tags: options.Tags = None,
+    skip_tags: options.SkipTags = None,
     extra_vars: options.ExtraVars = None,
     check: options.Check = False,
     diff: options.Diff = False,
@@ -72,8 +67,8 @@ def play(
     read = load_playbook(playbook, inventory=cluster, extra_vars=extra)
     chosen = Options(
         limit=limit,
-        tags=_listed(tags),
-        skip_tags=_listed(skip_tags),
+        tags=options.listed(tags),
+        skip_tags=options.listed(skip_tags),
         check=check,
         diff=diff,
         forks=forks,
@@ -81,7 +76,7 @@ def play(
         start_at_task=start_at_task,
         become=become or become_user is not None,
         become_user=become_user,
-        become_password=_secret("sudo password") if ask_become else None,
+        become_password=options.secret("sudo password") if ask_become else None,
         remote_user=user,
         task_timeout=task_timeout,
         force_handlers=force_handlers,
@@ -89,7 +84,7 @@ def play(
     )
     if syntax_check or only_tasks or only_hosts:
         return _show(read, cluster, chosen, tasks=only_tasks, hosts=only_hosts)
-    password = _secret("SSH password") if ask_password else None
+    password = options.secret("SSH password") if ask_password else None
     way = connector(accept_new=accept_new, password=password)
     try:
         with renderer("json" if as_json else output, verbosity=verbose, diff=diff) as console:
@@ -109,14 +104,3 @@ def _show(read: Playbook, cluster: Inventory, chosen: Options, *, tasks: bool, h
         for task in listed:
             typer.echo(f"    {task.name}  tags: {', '.join(task.tags) or 'none'}")
     return 0
-
-
-def _listed(given: list[str] | None) -> tuple[str, ...]:
-    return tuple(name.strip() for text in given or () for name in text.split(",") if name.strip())
-
-
-def _secret(name: str) -> str:
-    answer: str = typer.prompt(name, hide_input=True, err=True)
-    if not answer:
-        raise UsageError(f"no {name} given")
-    return answer
