@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, Dict, Optional, Set, Tuple
+from typing import Any, Dict, Optional, Sequence, Set, Tuple
 
 from r1fleet.agent import calls, frames, places, process
 from r1fleet.agent.become import Child, IdentityRefused
@@ -43,6 +43,8 @@ class Agent:
         self._current = 0
         self._delegate: Optional[Child] = None
         self._cancelled: Set[int] = set()
+        self._window: Optional[Sequence[Any]] = None  # of the current call: the window's name, the task's number
+        self._broken: Sequence[Any] = ("", 0)  # the window and task of the last failure in a window
         self._expired = False
         self._incoming: Optional[Incoming] = None
         self._ending = threading.Lock()
@@ -73,6 +75,8 @@ class Agent:
 
     def relay(self, frame: Frame) -> None:
         """Pass a child's frame on to the controller."""
+        if self._window and frame.kind == frames.RESULT:
+            self._note(frame.json())
         self.send(frames.encode(*frame))
 
     def receive(self, ident: int, sha256: str, path: str) -> None:
@@ -102,6 +106,10 @@ class Agent:
     def _perform(self, frame: Frame) -> None:
         call = frame.json()
         become = call.get("become")
+        self._window = call.get("window")
+        if self._window and self._broken[0] == self._window[0] and self._broken[1] < self._window[1]:
+            self._answer(frame.ident, {"changed": False, "unrun": True})
+            return
         timer = self._timer(frame.ident, call.get("timeout"))
         try:
             self._current, self._expired = frame.ident, False
@@ -116,6 +124,7 @@ class Agent:
         except IdentityRefused as refused:
             words = {"reason": refused.reason, "detail": refused.detail, "user": become["user"]}
             self.send(frames.encode_json(frames.REFUSED, frame.ident, words))
+            self._note({"failed": True})
         finally:
             self._current, self._delegate = 0, None
             self._cancelled.discard(frame.ident)
@@ -161,11 +170,17 @@ class Agent:
     def _answer(self, ident: int, reply: calls.Reply) -> None:
         # From here on the call is over: an interrupt that comes late must not hit what follows.
         self._current = 0
+        self._note(reply)
         try:
             data = frames.encode_json(frames.RESULT, ident, reply)
         except (TypeError, ValueError) as error:
             data = frames.encode_json(frames.RESULT, ident, _failed("the module's result is no plain data: %s" % error))
         self.send(data)
+
+    def _note(self, reply: calls.Reply) -> None:
+        """Remember a failure that ends a window."""
+        if self._window and reply.get("failed"):
+            self._broken = self._window
 
     def _interrupted(self, call: Dict[str, Any]) -> calls.Reply:
         if not self._expired:

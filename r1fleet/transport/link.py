@@ -258,6 +258,7 @@ def _as_json(call: Call) -> dict[str, Any]:
         "diff": call.diff,
         "environment": {name: str(value) for name, value in call.environment.items()},
         "timeout": call.timeout,
+        "window": call.window,
         "become": None
         if become is None
         else {"user": become.user, "method": become.method, "flags": become.flags, "password": become.password},

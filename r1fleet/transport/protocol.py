@@ -37,7 +37,9 @@ class Blob:
 class Call:
     """One run of one module on one host.
 
-    ``module`` is a file stem of ``r1fleet/modules``. ``timeout`` is in seconds, None without limit.
+    ``module`` is a file stem of ``r1fleet/modules``. ``timeout`` is in seconds, None without limit. ``window`` names
+    a window and the task in it: calls go ahead without waiting for the results of those before, but once a call has
+    failed, no call of a later task of the same window runs; it is answered ``{"unrun": true}``.
     """
 
     module: str
@@ -48,6 +50,7 @@ class Call:
     environment: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
     blobs: tuple[Blob, ...] = ()
+    window: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
