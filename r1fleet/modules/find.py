@@ -126,8 +126,6 @@ def _fitting(ctx: Context, path: str, age: int | None, size: int | None) -> dict
     entry = {name: value for name, value in describe(path, status).items() if name not in _UNTOLD}
     if args["get_checksum"] and regular:
         entry["checksum"] = digest(path, args["checksum_algorithm"])
-    if modes.S_ISLNK(status.st_mode):
-        entry.update(lnk_source=os.path.realpath(path), lnk_target=os.readlink(path))
     return entry
 
 
