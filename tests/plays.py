@@ -35,13 +35,20 @@ class FakeSession:
     name: str
     answer: Answer
     calls: list[tuple[str, Call]]
+    broken: tuple[str, int] = ("", 0)
 
     def submit(self, call: Call, on_output: Callable[[str], None] | None = None) -> Future[Reply]:
         """Answer a call."""
-        self.calls.append((self.name, call))
         future: Future[Reply] = Future()
+        if call.window and self.broken[0] == call.window[0] and self.broken[1] < call.window[1]:
+            future.set_result({"changed": False, "unrun": True})
+            return future
+        self.calls.append((self.name, call))
         try:
-            future.set_result(self.answer(self.name, call))
+            reply = self.answer(self.name, call)
+            if call.window and reply.get("failed"):
+                self.broken = call.window
+            future.set_result(reply)
         except HostUnreachable as error:
             future.set_exception(error)
         return future

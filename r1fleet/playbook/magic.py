@@ -8,7 +8,7 @@ from typing import Any
 
 from r1fleet import __version__
 from r1fleet.playbook.model import Task
-from r1fleet.playbook.scope import Scope
+from r1fleet.playbook.scope import OtherHosts, Scope
 from r1fleet.playbook.state import HostState, RunState
 
 # Roles ask which Ansible runs them; this is the release whose format and behaviour is followed.
@@ -52,6 +52,8 @@ class Magic(Mapping[str, Any]):
             return _RUN[name](self._run)
         if name in _HOST:
             return _HOST[name](self._state)
+        if self._state.ahead and name in _OTHERS:
+            raise OtherHosts(name)
         if name in _PLAY and self._run.play is not None:
             return _PLAY[name](self._run)
         if self._task is not None and name == "_task_folder":
@@ -84,6 +86,7 @@ def _role_names(run: RunState) -> list[str]:
     return [use.name for use in run.current.uses]
 
 
+_OTHERS = frozenset({"ansible_play_batch", "ansible_play_hosts", "hostvars", "play_hosts"})
 _RUN: Mapping[str, Callable[[RunState], Any]] = {
     "ansible_check_mode": lambda run: run.options.check,
     "ansible_diff_mode": lambda run: run.options.diff,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from r1fleet.errors import FleetError
 from r1fleet.events import ItemResult, Note
 from r1fleet.playbook import catalogue
 from r1fleet.playbook.actions.registry import act
+from r1fleet.playbook.handlers import notify
 from r1fleet.playbook.learn import learn, register
 from r1fleet.playbook.loops import Item, items_of, label_of, turns
 from r1fleet.playbook.model import Loop, Task
@@ -21,7 +22,7 @@ from r1fleet.playbook.state import HostState, RunState
 from r1fleet.playbook.templating import render, truth
 from r1fleet.playbook.variables import scope_of
 from r1fleet.playbook.work import Work, flag, manner_of
-from r1fleet.transport import Reply
+from r1fleet.transport import Call, Reply
 
 _RAW = {
     "debug": frozenset({"var"}),
@@ -53,7 +54,7 @@ class Performer:
             values = items_of(loop, scope)
             items = turns(loop, scope, values)
         except FleetError as error:
-            return self._not_looped(task, scope, error)
+            return self.not_looped(task, scope, error)
         outcomes = []
         pause = float(render(loop.pause, scope) or 0)
         for index, item in enumerate(items):
@@ -63,7 +64,7 @@ class Performer:
             outcome = with_item(outcome, item)
             outcomes.append(outcome)
             if len(items) > 0:
-                self._tell_item(task, state, loop, item, outcome)
+                self.tell_item(task, state, loop, item, outcome)
             if outcome.status == "unreachable" or self._breaks(task, loop, item, outcome):
                 break
         return of_items(outcomes)
@@ -74,14 +75,32 @@ class Performer:
         scope = item.scope.over({task.register: outcome.result}) if task.register else item.scope
         return all(truth(condition, scope) for condition in loop.break_when)
 
-    def _not_looped(self, task: Task, scope: Scope, error: FleetError) -> Outcome:
+    def planned(self, task: Task, state: HostState, scope: Scope, plan: Callable[[Work], Call]) -> Outcome | Call:
+        """Return the call that a task becomes, or how it ends without one."""
+        try:
+            return self._condition(task, scope) or plan(self.prepare(task, state, scope))
+        except FleetError as error:
+            return failure(error)
+
+    def notified(self, task: Task, state: HostState, outcome: Outcome) -> Outcome:
+        """Notify the handlers of a task that changed something."""
+        if outcome.status != "changed" or not task.settings.notify:
+            return outcome
+        try:
+            notify(self.run, task, state)
+        except FleetError as error:
+            return failure(error)
+        return outcome
+
+    def not_looped(self, task: Task, scope: Scope, error: FleetError) -> Outcome:
         """Return the outcome where the list itself fails: a condition that does not hold comes first."""
         try:
             return self._condition(task, scope) or failure(error)
         except FleetError:
             return failure(error)
 
-    def _tell_item(self, task: Task, state: HostState, loop: Loop, item: Item, outcome: Outcome) -> None:
+    def tell_item(self, task: Task, state: HostState, loop: Loop, item: Item, outcome: Outcome) -> None:
+        """Tell how one item of a loop ended."""
         try:
             label = label_of(loop, item)
             hidden = flag(task.settings.no_log, item.scope, default=False)

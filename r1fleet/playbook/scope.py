@@ -25,7 +25,15 @@ class CircularVariable(PlaybookError):
 
 
 class PendingResult(Exception):
-    """A value that is not there yet was needed: a result still under way, or another host's state."""
+    """A result was needed that is still under way."""
+
+
+class OtherHosts(PendingResult):
+    """The state of other hosts was needed by a host that is ahead of them."""
+
+
+PENDING = MissingType()
+"""Stands for a result that is still under way."""
 
 
 class Scope(Mapping[str, Any]):
@@ -58,6 +66,8 @@ class Scope(Mapping[str, Any]):
         value = self.raw(name)
         if value is MISSING:
             return value
+        if value is PENDING:
+            raise PendingResult(name)
         if name in self._resolving:
             raise CircularVariable(
                 _chain([*self._resolving[self._resolving.index(name) :], name]), where=where_of(value)

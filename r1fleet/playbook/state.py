@@ -31,6 +31,7 @@ class HostState:
     failed: bool = False
     unreachable: bool = False
     ended: bool = False
+    ahead: bool = False  # of other hosts, in a window
     counts: HostCounts = field(default_factory=HostCounts)
 
     @property

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Sequence
 
 from r1fleet.errors import FleetError
 from r1fleet.events import Note
 from r1fleet.playbook.actions.meta import Meta
 from r1fleet.playbook.board import Board
-from r1fleet.playbook.handlers import notify, waiting
+from r1fleet.playbook.handlers import waiting
 from r1fleet.playbook.includes import INCLUDES, Includes, Wanted
 from r1fleet.playbook.learn import share
 from r1fleet.playbook.model import Block, Node, Task
@@ -20,6 +21,7 @@ from r1fleet.playbook.state import HostState, RunState
 from r1fleet.playbook.tags import chosen
 from r1fleet.playbook.templating import render, render_text
 from r1fleet.playbook.variables import scope_of
+from r1fleet.playbook.window import Window, failed_task, may_go_ahead
 from r1fleet.playbook.work import flag
 
 Hosts = tuple[HostState, ...]
@@ -49,14 +51,42 @@ class Strategy:
 
     async def nodes(self, nodes: Sequence[Node], hosts: Hosts, *, rescuable: bool = False) -> None:
         """Run nodes one after the other on the hosts that still take part."""
-        for node in nodes:
+        waiting = deque(nodes)
+        while waiting:
             live = _running(hosts)
             if not live or self._run.current.stopped:
                 return
+            ahead = self._window(waiting, live)
+            if len(ahead) > 1:
+                await self._go_ahead(ahead, live, rescuable=rescuable)
+                continue
+            if not ahead and not waiting:
+                return
+            node = ahead[0] if ahead else waiting.popleft()
             if isinstance(node, Block):
                 await self._block(node, live, rescuable=rescuable)
-            elif self._chosen(node, live[0]):
+            elif ahead or self._chosen(node, live[0]):
                 await self._task(node, live, rescuable=rescuable)
+
+    def _window(self, nodes: deque[Node], hosts: Hosts) -> list[Task]:
+        """Take the chosen tasks from the front that may go ahead together."""
+        found: list[Task] = []
+        if self._run.current.play.keyword("max_fail_percentage") is not None:
+            return found
+        while nodes and isinstance(nodes[0], Task) and may_go_ahead(self._run, nodes[0]):
+            if self._chosen(nodes[0], hosts[0]):
+                found.append(nodes[0])
+            nodes.popleft()
+        return found
+
+    async def _go_ahead(self, tasks: list[Task], hosts: Hosts, *, rescuable: bool) -> None:
+        """Run tasks as a window; where hosts stopped to look at others, the rest follows task by task."""
+        done = await Window(self._run, self._performer, self._board, tasks).perform(hosts, rescuable=rescuable)
+        first = min(done[state] for state in hosts)
+        for index in range(first, len(tasks)):
+            live = _running(tuple(state for state in hosts if done[state] <= index))
+            if live:
+                await self._task(tasks[index], live, rescuable=rescuable)
 
     async def flush(self, hosts: Hosts) -> None:
         """Run the handlers that hosts wait for, in the order of their definition, until none is left."""
@@ -140,10 +170,10 @@ class Strategy:
         begin = time.monotonic()
         async with self._performer.sessions.forks:
             outcome = await self._throttled(task, state, self._performer.perform(task, state))
-        outcome = self._notified(task, state, outcome)
+        outcome = self._performer.notified(task, state, outcome)
         self._board.post(task, state, outcome, rescuable=rescuable, seconds=time.monotonic() - begin)
         if state.failed:
-            state.fresh.update(_failed_task(task, outcome))
+            state.fresh.update(failed_task(task, outcome))
         return outcome
 
     async def _throttled(self, task: Task, state: HostState, work: Awaitable[Outcome]) -> Outcome:
@@ -155,16 +185,6 @@ class Strategy:
             return await work
         async with self._throttles.setdefault(id(task), asyncio.Semaphore(number)):
             return await work
-
-    def _notified(self, task: Task, state: HostState, outcome: Outcome) -> Outcome:
-        """Notify the handlers of a task that changed something."""
-        if outcome.status != "changed" or not task.settings.notify:
-            return outcome
-        try:
-            notify(self._run, task, state)
-        except FleetError as error:
-            return failure(error)
-        return outcome
 
     async def _on_first(self, task: Task, hosts: Hosts, *, rescuable: bool) -> None:
         """Do a task on the first host for all of them."""
@@ -227,14 +247,3 @@ def _serves(state: HostState, *, force: bool) -> bool:
 
 def _running(hosts: Hosts) -> Hosts:
     return tuple(state for state in hosts if state.running)
-
-
-def _failed_task(task: Task, outcome: Outcome) -> dict[str, object]:
-    """Return what a rescue section knows of the failure."""
-    about = {
-        "name": str(task.name),
-        "action": task.action,
-        "args": {str(key): str(value) for key, value in task.args.items()},
-        "register": task.register,
-    }
-    return {"ansible_failed_task": about, "ansible_failed_result": outcome.result}

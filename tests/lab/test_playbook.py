@@ -35,12 +35,14 @@ TASKS = """
   lineinfile: {path: /opt/rehearsed/limits, line: "limit {{ limit }}", regexp: "^limit ", create: true, mode: "0644"}
 - name: Ask who we are
   command: id -un
+  check_mode: false
   register: who
   changed_when: false
 - name: Be root, and then the account
   assert: {that: [who.stdout == 'root', ansible_facts.hostname == inventory_hostname]}
 - name: Ask as the account
   command: id -un
+  check_mode: false
   become_user: rehearsed
   register: them
   changed_when: them.stdout != 'rehearsed'
