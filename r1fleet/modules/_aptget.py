@@ -15,7 +15,7 @@ from r1fleet.agent.context import Context, Done
 
 LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock")
 POLICY = "/usr/sbin/policy-rc.d"
-NOTHING = "0 upgraded, 0 newly installed, 0 to remove"
+_NOTHING = "0 upgraded, 0 newly installed, 0 to remove"
 _FLOCK = struct.Struct("hhqqi4x")
 _POLL_SECONDS = 1.0
 
@@ -40,6 +40,11 @@ def summary(output: str) -> str:
     start = next((at + 1 for at, line in enumerate(lines) if line.startswith("Reading state information")), 0)
     end = next((at + 1 for at, line in enumerate(lines) if line[:1].isdigit() and " upgraded, " in line), len(lines))
     return "\n".join(lines[start:end])
+
+
+def did_something(output: str) -> bool:
+    """Tell whether apt-get's closing line counts anything (120 upgraded ends like 0 upgraded, so whole lines only)."""
+    return not any(line.startswith(_NOTHING) for line in output.splitlines())
 
 
 def environment() -> dict[str, str]:

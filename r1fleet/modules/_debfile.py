@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from r1fleet.agent.context import Context
-from r1fleet.modules._aptget import NOTHING, apt_get
+from r1fleet.modules._aptget import apt_get, did_something
 from r1fleet.modules._dpkg import compare_versions, installed
 from r1fleet.modules._http import download
 
@@ -30,7 +30,7 @@ def install_file(ctx: Context, source: str) -> dict[str, Any]:
             have = "{} {}".format(fields["Package"], present.version)
             ctx.fail("Unable to install package: a later version is already installed: {}".format(have))
     reply = apt_get(ctx, "install", os.path.abspath(path))
-    return dict(reply, changed=NOTHING not in reply["stdout"])
+    return dict(reply, changed=did_something(reply["stdout"]))
 
 
 def _fields(ctx: Context, path: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ import time
 from typing import Any, NamedTuple
 
 from r1fleet.agent.context import Context, ModuleFailed
-from r1fleet.modules._aptget import NOTHING, apt_get
+from r1fleet.modules._aptget import apt_get, did_something
 from r1fleet.modules._debfile import install_file
 from r1fleet.modules._dpkg import LISTS, Installed, Package, automatic, compare_versions, installed, offered
 
@@ -85,7 +85,11 @@ def run(ctx: Context) -> dict[str, Any]:
             ctx.fail("unable to install all packages: name=* needs state=latest")
         return dict(_upgrade(ctx, "yes"), **cache)
     if names or args["state"] == "fixed":
-        return dict(_packages(ctx, names), **cache)
+        try:
+            return dict(_packages(ctx, names), **cache)
+        except ModuleFailed as error:
+            error.reply = dict(cache, **error.reply)
+            raise
     if args["autoclean"] or args["autoremove"]:
         return _tidy(ctx, "autoclean" if args["autoclean"] else "autoremove")
     return dict(cache, changed=cache["cache_updated"])
@@ -95,10 +99,10 @@ def _packages(ctx: Context, names: list[str]) -> dict[str, Any]:
     state = ctx.args["state"]
     if state == "fixed":
         reply = apt_get(ctx, "--fix-broken", "install")
-        return dict(reply, changed=NOTHING not in reply["stdout"])
+        return dict(reply, changed=did_something(reply["stdout"]))
     if state == "build-dep":
         reply = apt_get(ctx, "build-dep", *names)
-        return dict(reply, changed=NOTHING not in reply["stdout"])
+        return dict(reply, changed=did_something(reply["stdout"]))
     wanted = [single for name in names for single in _expand(ctx, name, state)]
     return _absent(ctx, wanted) if state == "absent" else _present(ctx, wanted)
 
@@ -155,7 +159,7 @@ def _install(ctx: Context, wanted: list[Wanted], missing: list[Wanted]) -> dict[
             text = ", ".join(single.words for single in missing if single.version)
             ctx.fail("no available installation candidate for {}".format(text), **_outputs(error.reply))
         raise
-    changed = NOTHING not in reply["stdout"]
+    changed = did_something(reply["stdout"])
     if not ctx.check:
         _keep(ctx, wanted)
     return dict(reply, changed=True) if changed else {"changed": False}
@@ -223,7 +227,7 @@ def _upgrade(ctx: Context, kind: str) -> dict[str, Any]:
     if ctx.args["autoremove"]:
         words.append("--auto-remove")
     reply = apt_get(ctx, *words)
-    return dict(reply, changed=NOTHING not in reply["stdout"], msg=reply["stdout"])
+    return dict(reply, changed=did_something(reply["stdout"]), msg=reply["stdout"])
 
 
 def _tidy(ctx: Context, operation: str) -> dict[str, Any]:

@@ -102,6 +102,19 @@ def test_the_holder_of_a_lock_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("0 upgraded, 0 newly installed, 0 to remove and 3 not upgraded.", False),
+        ("120 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.", True),
+        ("0 upgraded, 0 newly installed, 1 downgraded, 0 to remove and 3 not upgraded.", True),
+        ("0 upgraded, 0 newly installed, 2 to remove and 3 not upgraded.", True),
+    ],
+)
+def test_what_apt_get_counts(line: str, *, answer: bool) -> None:
+    assert _aptget.did_something(f"Reading package lists...\n{line}\n") is answer
+
+
+@pytest.mark.parametrize(
     ("requirement", "pin"),
     [
         ("vllm==0.6.3", ("vllm", "0.6.3")),
