@@ -12,7 +12,7 @@ import r1fleet.modules
 from r1fleet.agent.arguments import Spec
 from r1fleet.playbook.actions.tables import CONTROLLER, OWN_OPTIONS, Row
 
-_COLLECTIONS = (
+COLLECTIONS = (
     "ansible.builtin.",
     "ansible.legacy.",
     "ansible.posix.",
@@ -79,7 +79,7 @@ def _of_controller(stem: str, row: Row) -> Known:
 
 def short_name(name: str) -> str:
     """Return the file stem that an action's name stands for."""
-    stem = next((name.removeprefix(prefix) for prefix in _COLLECTIONS if name.startswith(prefix)), name)
+    stem = next((name.removeprefix(prefix) for prefix in COLLECTIONS if name.startswith(prefix)), name)
     return _OTHER_NAMES.get(stem, stem)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from r1fleet.inventory.source import Block as Written
 from r1fleet.inventory.source import Text
+from r1fleet.playbook.catalogue import COLLECTIONS
+from r1fleet.playbook.keywords import check_collections
 from r1fleet.playbook.model import Settings
 from r1fleet.playbook.problems import Problems
 from r1fleet.playbook.scope import where_of
@@ -24,6 +26,8 @@ _SINGLE = (
 def handed_down(outer: Settings, written: Mapping[Any, Any], problems: Problems) -> Settings:
     """Return the settings inside of what is written, given those outside."""
     changes: dict[str, Any] = {}
+    if isinstance(written, Written) and "collections" in written:
+        check_collections(written, COLLECTIONS, problems)
     for name in _LISTS:
         if name in written:
             changes[name] = getattr(outer, name) + as_tuple(written[name], split=name == "tags")

@@ -63,6 +63,16 @@ def check_keywords(found: Written, known: Iterable[str], what: str, problems: Pr
             report_keyword(str(key), allowed, what, problems, found.at(key))
 
 
+def check_collections(written: Written, known: Iterable[str], problems: Problems) -> None:
+    """Report each collection that would be searched for modules and is not here."""
+    value = written.get("collections") or ()
+    for name in value if isinstance(value, list) else [value]:
+        if f"{name}." not in known:
+            problems.add(
+                f"collection {str(name)!r} is not here", written.at("collections"), hint="name modules in full"
+            )
+
+
 def report_keyword(key: str, known: Iterable[str], what: str, problems: Problems, where: Where) -> None:
     """Report one keyword that is unknown, or Ansible's but not supported."""
     if key in REFUSED:

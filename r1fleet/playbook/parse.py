@@ -10,6 +10,7 @@ from r1fleet.errors import PlaybookError, Where
 from r1fleet.inventory.source import Block as Written
 from r1fleet.inventory.source import Text, where_of
 from r1fleet.playbook import keywords
+from r1fleet.playbook.catalogue import COLLECTIONS
 from r1fleet.playbook.check import check_values
 from r1fleet.playbook.inherit import as_tuple, handed_down
 from r1fleet.playbook.lazy import has_template
@@ -82,6 +83,7 @@ def _imported(reader: Reader, item: Written, stack: tuple[Path, ...]) -> Iterato
 def _play(reader: Reader, item: Written) -> Play | None:
     problems = reader.problems
     keywords.check_keywords(item, keywords.PLAY, "play", problems)
+    keywords.check_collections(item, COLLECTIONS, problems)
     if not item.get("hosts"):
         problems.add("a play needs `hosts`", item.where)
         return None

@@ -7,6 +7,11 @@ from pathlib import Path
 import pytest
 
 from r1fleet.errors import ExitCode, PlaybookError
+from r1fleet.playbook import catalogue, keywords
+from r1fleet.playbook.actions.tables import CONTROLLER
+from r1fleet.playbook.filters import FILTERS
+from r1fleet.playbook.lookups import LOOKUPS
+from r1fleet.playbook.truths import TESTS
 from tests.plays import Project
 
 
@@ -116,6 +121,7 @@ def test_templates_stand_in_for_values_that_only_the_run_knows(project: Project)
         ("- {hosts: all, strategy: quick}", "strategy 'quick' is not supported"),
         ("- {hosts: all, roles: [{name: absent}]}", "role 'absent' not found"),
         ("- {hosts: all, connection: winrm}", "connection 'winrm' is not supported"),
+        ("- {hosts: all, collections: [some.where]}", "collection 'some.where' is not here"),
         ("- import_playbook: absent.yaml", "no such playbook: absent.yaml"),
     ],
 )
@@ -150,3 +156,10 @@ def test_every_spelling_of_a_task_is_read(project: Project) -> None:
         {"cmd": "echo six"},
     ]
     assert told.transport.calls[-1][0] == "localhost"
+
+
+def test_the_document_names_every_keyword_filter_test_and_lookup() -> None:
+    text = (Path(__file__).parents[2] / "docs/playbooks.md").read_text()
+    every = {*keywords.PLAY, *keywords.TASK, *keywords.BLOCK, *FILTERS, *TESTS, *LOOKUPS, *keywords.REFUSED}
+    every |= {name for name in CONTROLLER if catalogue.find(name)}
+    assert [name for name in sorted(every) if f"`{name}`" not in text] == []
