@@ -65,7 +65,7 @@ def check_keywords(found: Written, known: Iterable[str], what: str, problems: Pr
 
 def check_collections(written: Written, known: Iterable[str], problems: Problems) -> None:
     """Report each collection that would be searched for modules and is not here."""
-    value = written.get("collections") or ()
+    value = written.get("collections") or []
     for name in value if isinstance(value, list) else [value]:
         if f"{name}." not in known:
             problems.add(
