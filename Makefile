@@ -26,7 +26,7 @@ system:
 	done
 	python=""
 	for name in python3.13 python3.12 python3.11 python3; do
-	  if command -v $$name >/dev/null && $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then python=$$name; break; fi
+	  if command -v $$name >/dev/null && $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi
 	done
 	if [ -z "$$python" ]; then missing="$$missing python3.11 python3.11-venv"
 	elif ! $$python -c 'import ensurepip, venv' 2>/dev/null; then missing="$$missing $$(basename $$(readlink -f $$(command -v $$python)))-venv"; fi
@@ -38,7 +38,7 @@ system:
 
 $(BIN)/.ready: pyproject.toml | system
 	@for name in python3.13 python3.12 python3.11 python3; do
-	  if command -v $$name >/dev/null && $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then python=$$name; break; fi
+	  if command -v $$name >/dev/null && $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi
 	done
 	echo "setup: making the Python environment .venv ($$($$python --version))"
 	$$python -m venv .venv
@@ -52,7 +52,7 @@ quickstart: setup  ## the main job on two lab hosts: provision, launch, status, 
 	run $(FLEET) lab up --hosts 2
 	run $(FLEET) provision "$$inventory"
 	run $(FLEET) launch tiny -i "$$inventory"
-	run $(FLEET) status
+	run $(FLEET) status -i "$$inventory"
 	run $(FLEET) ask "What is two plus two?" -d tiny -i "$$inventory"
 	cat <<TEXT
 

@@ -12,7 +12,7 @@ import typer
 
 from r1fleet import lab
 from r1fleet.cli.options import Json
-from r1fleet.events import Event, Note, Observer, Step
+from r1fleet.console import renderer
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Real hosts on this machine, to rehearse on.")
 
@@ -27,7 +27,8 @@ def up(
     name: Name = "lab",
 ) -> None:
     """Bring a lab up: start what is missing, heal what is broken, leave the rest alone."""
-    made = lab.up(name, hosts=hosts, observer=_observer())
+    with renderer() as console:
+        made = lab.up(name, hosts=hosts, observer=console)
     option = "" if name == "lab" else f" --name {name}"
     typer.echo(f"inventory: {made.inventory}")
     typer.echo(f"a shell:   r1fleet lab ssh{option} {made.hosts[0].name}")
@@ -40,8 +41,9 @@ def down(
     every: Annotated[bool, typer.Option("--all", help="Take every lab down.")] = False,
 ) -> None:
     """Take a lab down; nothing of it is left but the base image and the kept packages."""
-    for each in [known.name for known in lab.labs()] if every else [name]:
-        lab.down(each, observer=_observer())
+    with renderer() as console:
+        for each in [known.name for known in lab.labs()] if every else [name]:
+            lab.down(each, observer=console)
 
 
 @app.command()
@@ -80,38 +82,15 @@ def break_host(
     name: Name = "lab",
 ) -> None:
     """Give a host a fault."""
-    lab.break_host(name, host, fault, observer=_observer())
+    with renderer() as console:
+        lab.break_host(name, host, fault, observer=console)
 
 
 @app.command()
 def heal(host: HostName, name: Name = "lab") -> None:
     """Undo any fault and wait until the host answers."""
-    lab.heal_host(name, host, observer=_observer())
-
-
-def _observer() -> Observer:
-    """Render events; one line for each."""
-    last: list[str] = []
-
-    def render(event: Event) -> None:
-        line = _line(event)
-        if line and last[-1:] != [line]:
-            last[:] = [line]
-            typer.echo(line)
-
-    return render
-
-
-def _line(event: Event) -> str:
-    if isinstance(event, Note):
-        return event.text
-    if not isinstance(event, Step) or (event.state == "running" and event.unit):
-        return ""
-    host = f"{event.host}: " if event.host else ""
-    took = f" ({event.seconds:.1f} s)" if event.seconds else ""
-    state = "" if event.state == "running" else f" {event.state}"
-    detail = f": {event.detail}" if event.detail else ""
-    return f"{host}{event.name}{state}{took}{detail}"
+    with renderer() as console:
+        lab.heal_host(name, host, observer=console)
 
 
 def _table(one: lab.LabStatus) -> str:

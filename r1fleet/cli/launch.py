@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
@@ -30,6 +30,17 @@ Replace = Annotated[bool, typer.Option("--replace", help="Where another plan run
 Detach = Annotated[bool, typer.Option("--detach", help="Return once all ranks run; the leader judges readiness.")]
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How to start, and how to tell of it; ``again`` stops what runs first."""
+
+    output: str
+    verbosity: int
+    replace: bool = False
+    detach: bool = False
+    again: bool = False
+
+
 @app.command()
 def launch(
     deployment: options.Deployment = None,
@@ -44,15 +55,14 @@ def launch(
     yes: options.Yes = False,
     output: options.Output = "auto",
     as_json: options.Json = False,
+    verbose: options.Verbose = 0,
 ) -> int:
     """Show the plan, start every rank or none, and wait until a real completion has answered."""
     reach = Reach(user, ask_become, ask_password, accept_new, extra_vars)
-    kind = "json" if as_json else output
     if replace and not yes:
         typer.confirm("--replace stops what runs now. Go on?", abort=True, err=True)
-    return _start(
-        deployment, fleets(inventories, reach), access(reach), kind, replace=replace, detach=detach, again=False
-    )
+    manner = Manner("json" if as_json else output, verbose, replace=replace, detach=detach)
+    return _start(deployment, fleets(inventories, reach), access(reach), manner)
 
 
 @restart_app.command()
@@ -67,40 +77,32 @@ def restart(
     yes: options.Yes = False,
     output: options.Output = "auto",
     as_json: options.Json = False,
+    verbose: options.Verbose = 0,
 ) -> int:
     """Stop a deployment on all its hosts, then launch its plan again."""
     reach = Reach(user, ask_become, ask_password, accept_new, extra_vars)
     if not yes:
         typer.confirm("This stops what runs now. Go on?", abort=True, err=True)
-    kind = "json" if as_json else output
-    return _start(deployment, fleets(inventories, reach), access(reach), kind, replace=True, detach=False, again=True)
+    manner = Manner("json" if as_json else output, verbose, replace=True, again=True)
+    return _start(deployment, fleets(inventories, reach), access(reach), manner)
 
 
-def _start(
-    deployment: str | None,
-    found: tuple[Fleet, ...],
-    way: Access,
-    kind: str,
-    *,
-    replace: bool,
-    detach: bool,
-    again: bool,
-) -> int:
+def _start(deployment: str | None, found: tuple[Fleet, ...], way: Access, manner: Manner) -> int:
     fleet, name = one_deployment(found, deployment)
     try:
-        with renderer(kind) as console:
+        with renderer(manner.output, verbosity=manner.verbosity) as console:
             plan = _complete(fleet, name, way)
-            if kind != "json":
+            if manner.output != "json":
                 console.lines(*plan_lines(plan, commands=False), "")
             remember(fleet.inventory, "launched")
             key = api_key(name, plan.deployment)
-            chosen = LaunchOptions(fleet.hosts, api_key=key, replace=replace, detach=detach)
-            result = (use_case.restart if again else use_case.launch)(plan, way, console, chosen)
-            for note in _closing(result) if kind != "json" else ():
+            chosen = LaunchOptions(fleet.hosts, api_key=key, replace=manner.replace, detach=manner.detach)
+            result = (use_case.restart if manner.again else use_case.launch)(plan, way, console, chosen)
+            for note in _closing(result) if manner.output != "json" else ():
                 console(Note(note))
     finally:
         way.transport.close()
-    if kind == "json":
+    if manner.output == "json":
         typer.echo(json.dumps({"event": "launch_result", **asdict(result)}))
     return int(result.exit_code)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from r1fleet.console.results import title
 from r1fleet.console.text import one_line
-from r1fleet.events import Event, PlayStarted, RankState, Recap, Step, TaskResult, TaskStarted
+from r1fleet.events import Event, LogLines, PlayStarted, RankState, Recap, Step, TaskResult, TaskStarted
 
 _SHOWN_HOSTS = 4
 _OVER = frozenset({"done", "failed", "skipped"})
@@ -32,6 +32,7 @@ class Board:
         self.counts: Counter[str] = Counter()
         self.steps: dict[tuple[str, str], Step] = {}
         self.ranks: dict[tuple[str, int], RankState] = {}
+        self.said: dict[tuple[str, int], str] = {}
         self._tallies: dict[tuple[str, str], Tally] = {}
 
     def note(self, event: Event) -> list[Tally]:
@@ -51,6 +52,9 @@ class Board:
                 self._step(event)
             case RankState():
                 self.ranks[event.deployment, event.rank] = event
+            case LogLines():
+                for line in filter(str.strip, event.lines):
+                    self.said[event.deployment, event.rank] = line
         return []
 
     def tasks(self) -> list[Tally]:

@@ -171,6 +171,8 @@ class LiveRenderer(Renderer):
 
     @_show.register
     def _(self, event: LogLines) -> None:
+        if not self.verbosity:
+            return
         head = (f"{event.deployment} {event.rank} {one_line(event.host)} │ ", "dim")
         for line in (line for text in event.lines for line in clean(text).split("\n")):
             self._print(Text.assemble(head, line))
@@ -266,5 +268,7 @@ class LiveRenderer(Renderer):
         for rank in ranks:
             state = Text(rank.state, _COLOURS.get(rank.state, ""))
             name = f"{rank.deployment} rank {rank.rank}"
-            table.add_row(Text(name), Text(rank.host, "bold"), state, Text(one_line(rank.detail), "dim"))
+            said = rank.detail or self._board.said.get((rank.deployment, rank.rank), "")
+            last = Text(one_line(said), "dim", no_wrap=True, overflow="ellipsis")
+            table.add_row(Text(name), Text(rank.host, "bold"), state, last)
         return [table]

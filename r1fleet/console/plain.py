@@ -108,6 +108,8 @@ class PlainRenderer(Renderer):
 
     @_show.register
     def _(self, event: LogLines) -> None:
+        if not self.verbosity:
+            return
         head = f"{event.deployment} {event.rank} {event.host} | "
         self.lines(*(f"{head}{line}" for text in event.lines for line in clean(text).split("\n")))
 

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from r1fleet.console import KINDS, Renderer, render_error, renderer
+from r1fleet.console.board import Board
 from r1fleet.console.choose import can_be_live
 from r1fleet.console.jsonlines import JsonRenderer
 from r1fleet.console.live import LiveRenderer
@@ -174,9 +175,6 @@ running: h1: wheels: 1.0 KiB/2.0 KiB
 done: h1: wheels: from the cache, 2.0 KiB/2.0 KiB (12 s)
 failed: h2: copy: disk full
 rank: r1 0 on h1: starting
-r1 0 h1 | INFO up
-r1 0 h1 | two
-r1 0 h1 | lines
 rank: r1 0 on h1: ready
 ready: r1: tiny answers at http://h1:40000/v1 (after 1 min 23 s)
 sample: r1: Four.
@@ -215,6 +213,20 @@ def test_plain_lines() -> None:
 
 def test_a_pipe_gets_plain_lines() -> None:
     assert shown("auto", PLAYBOOK + OTHERS) == PLAIN
+
+
+def test_what_ranks_write_is_shown_when_asked_for() -> None:
+    written = (LogLines("r1", 0, "h1", ("INFO up", "two\nlines")),)
+    assert shown("plain", written) == ""
+    assert shown("plain", written, verbosity=1) == "r1 0 h1 | INFO up\nr1 0 h1 | two\nr1 0 h1 | lines\n"
+    assert "r1 0 h1 │ two" in in_terminal(written, verbosity=1)
+
+
+def test_a_starting_rank_shows_its_last_line_while_it_starts() -> None:
+    board = Board()
+    for lines in (("first",), ("last", "  ")):
+        board.note(LogLines("r1", 0, "h1", lines))
+    assert board.said == {("r1", 0): "last"}
 
 
 def test_verbose_ansible_text_shows_results_and_places() -> None:
@@ -330,7 +342,6 @@ def test_a_terminal_keeps_what_matters() -> None:
         "warning     h1  old key",
         "done        h1  wheels: from the cache  12 s",
         "ready       h1  r1 rank 0",
-        "r1 0 h1 │ two",
         "r1 is ready after 1 min 23 s",
         "http://h1:40000/v1",
         "2 hosts in 1 min 01 s",
