@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -55,7 +55,7 @@ def check_task(task: Task, problems: Problems) -> None:
 def check_values(value: Any, problems: Problems) -> None:
     """Check the syntax of every template in a value."""
     for text in _texts(value):
-        _check_template(text, parse_text, problems)
+        check_template(text, parse_text, problems)
 
 
 def _check_templates(task: Task, problems: Problems) -> None:
@@ -85,7 +85,7 @@ def _check_settings(settings: Settings, problems: Problems) -> None:
 def _check_expressions(values: Iterable[Any], problems: Problems) -> None:
     for value in values:
         if isinstance(value, Text):
-            _check_template(value, parse_text if is_template(value) else parse_expression, problems)
+            check_template(value, parse_text if is_template(value) else parse_expression, problems)
 
 
 def _texts(value: Any) -> Iterator[Text]:
@@ -101,7 +101,8 @@ def _texts(value: Any) -> Iterator[Text]:
             yield from _texts(part)
 
 
-def _check_template(text: Text, parse: Any, problems: Problems) -> None:
+def check_template(text: Text, parse: Callable[[str], nodes.Template], problems: Problems) -> None:
+    """Check one template's syntax and the names of its filters, tests and lookups."""
     try:
         tree = parse(str(text).strip() if parse is parse_expression else str(text))
     except jinja2.TemplateSyntaxError as error:

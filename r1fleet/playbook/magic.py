@@ -71,6 +71,9 @@ class Magic(Mapping[str, Any]):
             return self._run.play is not None
         return self._task is not None and (name == "_task_folder" or (name in _ROLE and self._task.role is not None))
 
+    def __bool__(self) -> bool:
+        return True
+
     def __iter__(self) -> Iterator[str]:
         return (name for name in ("hostvars", "_task_folder", *_RUN, *_HOST, *_PLAY, *_ROLE) if name in self)
 

@@ -9,14 +9,15 @@ from typing import Any
 
 from r1fleet.errors import FleetError, Where
 from r1fleet.inventory.source import Block as Written
-from r1fleet.inventory.source import Text, where_of
+from r1fleet.inventory.source import Text, read_text, where_of
 from r1fleet.playbook import keywords, rolefiles
-from r1fleet.playbook.check import check_nodes
+from r1fleet.playbook.check import check_nodes, check_template
 from r1fleet.playbook.inherit import handed_down
 from r1fleet.playbook.lazy import has_template
 from r1fleet.playbook.model import Block, Node, RoleTasks, RoleUse, Task
 from r1fleet.playbook.reading import Reader
 from r1fleet.playbook.task import read_task
+from r1fleet.playbook.templating import parse_text
 
 _DEEPEST = 60
 
@@ -65,6 +66,8 @@ def _read_node(reader: Reader, item: Any, where: Where) -> tuple[Node, ...]:
     check_nodes((task,), reader.problems)
     if task.action in {"include_tasks", "include_role"}:
         _look_ahead(reader, task)
+    if task.action == "template":
+        _check_template(reader, task)
     return (task,)
 
 
@@ -211,6 +214,24 @@ def _validation(reader: Reader, about: rolefiles.Meta, stem: str, args: Mapping[
             params=reader.params,
         ),
     )
+
+
+def _check_template(reader: Reader, task: Task) -> None:
+    """Check the syntax of a template file whose name is known already and whose marks are the usual ones."""
+    source = task.args.get("src")
+    if not isinstance(source, Text) or has_template(source) or any(str(name).endswith("_string") for name in task.args):
+        return
+    bases = [reader.folder, reader.playbook_dir / "templates", reader.playbook_dir]
+    if reader.role is not None:
+        bases = [reader.role.path / "templates", reader.role.path, *bases]
+    path = next((base / source for base in bases if (base / source).is_file()), None)
+    if path is None:
+        reader.problems.add(
+            f"template {str(source)!r} not found", source.where, hint=f"looked in {', '.join(map(str, bases))}"
+        )
+        return
+    with reader.problems.catch():
+        check_template(Text(read_text(path, "playbook"), Where(str(path), 1)), parse_text, reader.problems)
 
 
 def _look_ahead(reader: Reader, task: Task) -> None:

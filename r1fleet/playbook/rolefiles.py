@@ -9,6 +9,7 @@ from typing import Any
 
 from r1fleet.errors import PlaybookError, Where
 from r1fleet.inventory.source import Block as Written
+from r1fleet.playbook.check import check_values
 from r1fleet.playbook.keywords import nearest
 from r1fleet.playbook.reading import Reader
 
@@ -62,6 +63,7 @@ def variables(reader: Reader, folder: Path, stem: str, where: Where, *, required
     merged: dict[str, Any] = {}
     for path in paths:
         merged.update(_mapping(reader, path))
+    check_values(merged, reader.problems)
     return merged
 
 

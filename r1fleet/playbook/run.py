@@ -47,6 +47,8 @@ def run(playbook: Playbook, inventory: Inventory, transport: Transport, observer
             time.monotonic() - begin,
         )
         observer(recap)
+    if not state.starting:
+        raise PlaybookError(f"no task is called {options.start_at_task!r}", hint="--list-tasks shows the names")
     return recap
 
 

@@ -91,6 +91,20 @@ def test_roles_and_static_includes_are_checked_too(project: Project) -> None:
     assert str(caught.value.where).endswith("roles/web/tasks/more.yml:2:3")
 
 
+def test_template_files_and_role_variables_are_checked_too(project: Project) -> None:
+    template = project.write("roles/web/templates/a.j2", "fine\n{% if %}\n")
+    defaults = project.write("roles/web/defaults/main.yml", "a: 1\nb: '{{ a | upperr }}'\n")
+    project.write(
+        "roles/web/tasks/main.yml", "- template: {src: a.j2, dest: /a}\n- template: {src: absent.j2, dest: /a}\n"
+    )
+    with pytest.raises(PlaybookError) as caught:
+        project.load("- hosts: all\n  roles: [web]\n")
+    text = str(caught.value)
+    assert f"{template}:2: template error" in text
+    assert f"{defaults}:2:4: unknown filter 'upperr'" in text
+    assert "template 'absent.j2' not found" in text
+
+
 def test_cycles_are_named(project: Project) -> None:
     project.write("playbooks/a.yml", "- import_tasks: b.yml\n")
     project.write("playbooks/b.yml", "- import_tasks: a.yml\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from r1fleet.errors import ExitCode, HostUnreachable
+from r1fleet.errors import ExitCode, HostUnreachable, PlaybookError
 from r1fleet.events import HostCounts, Recap
 from r1fleet.playbook import exit_code
 from r1fleet.transport import Call, Reply
@@ -385,6 +385,11 @@ def test_meta_ends_hosts_and_plays(project: Project) -> None:
 def test_start_at_task_leaves_out_what_comes_before(project: Project) -> None:
     play = "- {name: one, debug: {msg: x}}\n- {name: two, debug: {msg: x}}\n- {name: three, debug: {msg: x}}\n"
     assert project.tasks(play, start_at_task="two").titles() == ["two", "three"]
+
+
+def test_a_start_that_no_task_has_is_an_error(project: Project) -> None:
+    with pytest.raises(PlaybookError, match="no task is called 'absent'"):
+        project.tasks("- {name: one, debug: {msg: x}}", start_at_task="absent")
 
 
 def test_an_interrupt_closes_the_sessions_and_tells_the_recap(project: Project) -> None:
