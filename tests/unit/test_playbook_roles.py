@@ -221,3 +221,13 @@ def test_a_hosts_variables_resolve_to_plain_values(project: Project) -> None:
     assert variables["deep"] == {"a": ["10.0.0.9"]}
     with pytest.raises(Exception, match="'absent' is undefined"):
         variables["broken"]
+
+
+def test_included_variables_are_rendered_where_they_are_used(project: Project) -> None:
+    project.write("playbooks/vars/more.yml", "a: 'a{{ n }}'\nb: '{{ a }}b'\n")
+    told = project.tasks("""
+        - include_vars: more.yml
+        - include_vars: {file: more.yml, name: nested}
+        - {debug: {msg: "{{ b }} {{ nested.a }}"}, vars: {n: 7}}
+    """)
+    assert told.messages() == ["a7b a7"]

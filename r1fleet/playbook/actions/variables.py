@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from r1fleet.errors import Where
+from r1fleet.inventory.source import Block as Written
 from r1fleet.inventory.source import load_yaml
 from r1fleet.playbook.actions.content import source_path
 from r1fleet.playbook.filters import combine, to_bool
@@ -45,7 +46,7 @@ async def set_stats(work: Work) -> Reply:
 async def include_vars(work: Work) -> Reply:
     """Read variables from files; their templates are rendered where they are used."""
     paths = list(_paths(work))
-    found: dict[str, Any] = {}
+    found = Written(work.task.where)
     for path in paths:
         found.update(_variables(path))
     facts = {str(work.args["name"]): found} if work.args.get("name") else found
