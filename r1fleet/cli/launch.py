@@ -90,12 +90,13 @@ def restart(
 def _start(deployment: str | None, found: tuple[Fleet, ...], way: Access, manner: Manner) -> int:
     fleet, name = one_deployment(found, deployment)
     try:
+        draft = offline_plan(fleet, name, recall(fleet.inventory.name))
+        key = api_key(name, draft.deployment)
         with renderer(manner.output, verbosity=manner.verbosity) as console:
-            plan = _complete(fleet, name, way)
+            plan = draft if draft.complete else _complete(fleet, draft, way)
             if manner.output != "json":
                 console.lines(*plan_lines(plan, commands=False), "")
             remember(fleet.inventory, "launched")
-            key = api_key(name, plan.deployment)
             chosen = LaunchOptions(fleet.hosts, api_key=key, replace=manner.replace, detach=manner.detach)
             result = (use_case.restart if manner.again else use_case.launch)(plan, way, console, chosen)
             for note in _closing(result) if manner.output != "json" else ():
@@ -107,18 +108,15 @@ def _start(deployment: str | None, found: tuple[Fleet, ...], way: Access, manner
     return int(result.exit_code)
 
 
-def _complete(fleet: Fleet, name: str, way: Access) -> Plan:
-    """Plan from what is known; ask the hosts only where something is missing."""
-    plan = offline_plan(fleet, name, recall(fleet.inventory.name))
-    if plan.complete:
-        return plan
-    members = dict.fromkeys(rank.node.host for rank in plan.ranks)
+def _complete(fleet: Fleet, draft: Plan, way: Access) -> Plan:
+    """Ask the hosts for what the draft lacks."""
+    members = dict.fromkeys(rank.node.host for rank in draft.ranks)
     facts = gather([fleet.hosts[host] for host in members], way)
     keep(fleet.inventory.name, facts)
-    plan = offline_plan(fleet, name, facts)
+    plan = offline_plan(fleet, draft.name, facts)
     if not plan.complete:
         raise SpecError(
-            f"{name}: the hosts do not tell which address or interface their ranks talk on",
+            f"{draft.name}: the hosts do not tell which address or interface their ranks talk on",
             hint="set r1fleet_address and r1fleet_interface for each host of the inventory",
         )
     return plan
