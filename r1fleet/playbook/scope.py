@@ -65,7 +65,7 @@ class Scope(Mapping[str, Any]):
             return memo[name]
         value = self.raw(name)
         if value is MISSING:
-            return value
+            return self if name == "vars" else value
         if value is PENDING:
             raise PendingResult(name)
         if name in self._resolving:

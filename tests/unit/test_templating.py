@@ -74,6 +74,8 @@ def template(text: str) -> Text:
         ("{{ facts.stdout is version('1.9', '>') }}", True),
         ("{{ numbers | ansible.builtin.union([2, 3]) }}", [1, 2, 3]),
         ("{{ (1, 2) }}", [1, 2]),
+        ("{{ vars['alias'] }}", [1, 2]),
+        ("{{ vars.absent | default(0) }}", 0),
     ],
 )
 def test_rendering(scope: Scope, text: str, value: Any) -> None:
