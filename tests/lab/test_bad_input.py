@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from reach import answer, ask
 
 from r1fleet.cli.fleet import Fleet, Reach, access
 from r1fleet.inventory import load
 from r1fleet.lab import LOCKED_USER, Lab
 from r1fleet.launch.lock import Lock
 from r1fleet.status import Contact
+from tests.lab.reach import answer, ask
 
 DEPLOYMENT = """
 deployments:

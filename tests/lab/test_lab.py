@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from reach import answer, ask, banner, boot_id, controller, machine
 
 from r1fleet import lab as labs
 from r1fleet.cache import cache_dir
@@ -21,6 +20,7 @@ from r1fleet.events import Event
 from r1fleet.lab import LOCKED_PASSWORD, LOCKED_USER, Lab
 from r1fleet.lab.cgroups import detect
 from r1fleet.lab.teardown import tear_down
+from tests.lab.reach import answer, ask, banner, boot_id, controller, machine
 
 LabFactory = Callable[..., Lab]
 
