@@ -73,20 +73,24 @@ class TaskStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class ItemResult(Event):
-    """One item of a loop has ended on one host; ``status`` as in TaskResult."""
+    """One item of a loop has ended on one host; ``status``, ``where`` and ``delegate`` as in TaskResult."""
 
     host: str
     task: str
     label: str
     status: str
     result: Mapping[str, Any] = field(default_factory=dict)
+    role: str = ""
+    where: str = ""
+    delegate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskResult(Event):
     """A task has ended on one host.
 
-    ``status`` is ok, changed, failed, skipped, unreachable, ignored (failed, but ``ignore_errors``) or rescued.
+    ``status`` is ok, changed, failed, skipped, unreachable, ignored (failed, but ``ignore_errors``) or rescued;
+    ``delegate`` is the host where the work was done, if that was another.
     """
 
     host: str
@@ -98,6 +102,7 @@ class TaskResult(Event):
     where: str = ""
     looped: bool = False
     seconds: float = 0.0
+    delegate: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from r1fleet.console.interface import Renderer
 from r1fleet.console.plain import PlainRenderer
-from r1fleet.console.results import diff_lines, dump, shown, title
+from r1fleet.console.results import diff_lines, dump, host_name, shown, title
 from r1fleet.console.text import clean, one_line
 from r1fleet.events import Event, ItemResult, Note, PlayStarted, Recap, TaskResult, TaskStarted
 
@@ -59,8 +59,8 @@ class AnsibleRenderer(Renderer):
 
     @_show.register
     def _(self, event: ItemResult) -> None:
-        self._return_to(self._by_name.get(event.task))
-        host, item = one_line(event.host), f"(item={one_line(event.label)})"
+        self._return_to(self._by_place.get((event.role, event.where or event.task)) or self._by_name.get(event.task))
+        host, item = host_name(event), f"(item={one_line(event.label)})"
         self._show_diff(event.result)
         if event.status in _WORDS:
             word = _WORDS[event.status]
@@ -79,7 +79,7 @@ class AnsibleRenderer(Renderer):
         if event.looped and "results" in event.result and event.status not in ("skipped", "unreachable"):
             self._end_loop(event)
             return
-        host = one_line(event.host)
+        host = host_name(event)
         if not event.looped:
             self._show_diff(event.result)
         if event.status in _WORDS:

@@ -19,7 +19,7 @@ from rich.text import Text
 from r1fleet.console.board import Board, Tally, few
 from r1fleet.console.errors import render_error
 from r1fleet.console.interface import Renderer
-from r1fleet.console.results import BAD, details, diff_lines, message, spoken, title
+from r1fleet.console.results import BAD, details, diff_lines, host_name, message, spoken, title
 from r1fleet.console.text import amount, clean, duration, one_line
 from r1fleet.errors import FleetError
 from r1fleet.events import (
@@ -138,7 +138,7 @@ class LiveRenderer(Renderer):
     def _(self, event: ItemResult) -> None:
         if event.status in BAD:
             task = f"{one_line(event.task)} [{one_line(event.label)}]"
-            self._line(event.status, event.host, f"{task}: {message(event.result)}")
+            self._line(event.status, host_name(event), f"{task}: {message(event.result)}")
             self._print_below(details(event.result, ""))
         self._print_diff(event)
 
@@ -146,13 +146,13 @@ class LiveRenderer(Renderer):
     def _(self, event: TaskResult) -> None:
         name = title(event.role, event.task, event.action)
         if event.status in BAD:
-            self._line(event.status, event.host, f"{name}: {message(event.result)}")
+            self._line(event.status, host_name(event), f"{name}: {message(event.result)}")
             self._print_below(details(event.result, event.where))
         elif spoken(event.action, event.result) and event.status != "skipped":
-            self._line("", event.host, name)
+            self._line("", host_name(event), name)
             self._print_below(spoken(event.action, event.result))
         elif self.verbosity or (self.diff and event.status == "changed"):
-            self._line(event.status, event.host, name)
+            self._line(event.status, host_name(event), name)
         self._print_diff(event)
 
     @_show.register

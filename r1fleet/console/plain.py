@@ -7,7 +7,7 @@ from functools import singledispatchmethod
 from typing import Any, TextIO
 
 from r1fleet.console.interface import Renderer
-from r1fleet.console.results import BAD, details, diff_lines, message, spoken, title
+from r1fleet.console.results import BAD, details, diff_lines, host_name, message, spoken, title
 from r1fleet.console.text import amount, clean, duration, one_line
 from r1fleet.events import (
     EndpointReady,
@@ -76,18 +76,20 @@ class PlainRenderer(Renderer):
 
     @_show.register
     def _(self, event: ItemResult) -> None:
-        self._result(event.status, event.host, f"{one_line(event.task)} [{one_line(event.label)}]", event.result, "")
+        self._result(
+            event.status, host_name(event), f"{one_line(event.task)} [{one_line(event.label)}]", event.result, ""
+        )
 
     @_show.register
     def _(self, event: TaskResult) -> None:
         where = event.where if event.status in BAD else ""
-        self._result(event.status, event.host, title(event.role, event.task, event.action), event.result, where)
+        self._result(event.status, host_name(event), title(event.role, event.task, event.action), event.result, where)
         if event.status not in BAD:
             self.lines(*(f"{_INDENT}{line}" for line in spoken(event.action, event.result)))
 
     def _result(self, status: str, host: str, name: str, result: Mapping[str, Any], where: str) -> None:
         bad = status in BAD
-        self.lines(f"{status}: {one_line(host)}: {name}{f': {message(result)}' if bad else ''}")
+        self.lines(f"{status}: {host}: {name}{f': {message(result)}' if bad else ''}")
         if bad:
             self.lines(*(f"{_INDENT}{line}" for line in details(result, where)))
         if self.diff:

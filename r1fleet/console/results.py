@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from r1fleet.console.text import clean, one_line, tail
+from r1fleet.events import ItemResult, TaskResult
 
 BAD = frozenset({"failed", "unreachable", "ignored", "rescued"})
 _TAIL = 10
@@ -19,6 +20,12 @@ def title(role: str, task: str, action: str = "") -> str:
     """Name a task as Ansible does: ``role : task``; one without a name by its action."""
     name = task or action
     return one_line(f"{role} : {name}" if role else name)
+
+
+def host_name(event: TaskResult | ItemResult) -> str:
+    """Name the host of a result, and the one where it was done: ``h1 -> h2``."""
+    delegate = f" -> {one_line(event.delegate)}" if event.delegate else ""
+    return f"{one_line(event.host)}{delegate}"
 
 
 def message(result: Mapping[str, Any]) -> str:

@@ -72,6 +72,7 @@ class Board:
                 str(task.where),
                 outcome.looped,
                 seconds,
+                outcome.delegate,
             )
         )
 

@@ -54,10 +54,14 @@ class Includes:
         pairs = [self._one(task, item.scope, item) for item in items]
         for item, (outcome, _) in zip(items, pairs, strict=True):
             if outcome.status != "ok":
-                self.run.observer(
-                    ItemResult(state.name, task.title, label_of(task.loop, item), outcome.status, outcome.result)
-                )
+                self._tell(task, state, label_of(task.loop, item), outcome)
         return of_items([outcome for outcome, _ in pairs]), [wanted for _, wanted in pairs if wanted]
+
+    def _tell(self, task: Task, state: HostState, label: str, outcome: Outcome) -> None:
+        role = task.role.name if task.role else ""
+        self.run.observer(
+            ItemResult(state.name, task.title, label, outcome.status, outcome.result, role, str(task.where))
+        )
 
     def read(self, task: Task, wanted: Wanted) -> tuple[Node, ...]:
         """Read what is wanted; raise PlaybookError with all that is wrong with it."""

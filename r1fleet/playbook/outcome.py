@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from r1fleet.errors import FleetError, HostUnreachable
@@ -20,6 +20,7 @@ class Outcome:
     status: str
     result: Reply
     looped: bool = False
+    delegate: str = ""  # the host where it was done, if that was another
 
     @property
     def bad(self) -> bool:
@@ -58,6 +59,11 @@ def skipped(condition: Any) -> Outcome:
 
 def of_items(outcomes: Sequence[Outcome]) -> Outcome:
     """Return the outcome of a loop."""
+    delegate = next((outcome.delegate for outcome in outcomes if outcome.delegate), "")
+    return replace(_summed_up(outcomes), delegate=delegate)
+
+
+def _summed_up(outcomes: Sequence[Outcome]) -> Outcome:
     results = [outcome.result for outcome in outcomes]
     if not results:
         return Outcome(

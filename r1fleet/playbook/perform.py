@@ -107,8 +107,10 @@ class Performer:
         except FleetError as error:
             label, hidden = f"({error.what})", True
         result = censored(outcome.result) if hidden else outcome.result
+        shown = "(censored due to no_log)" if hidden else label
+        role, where = task.role.name if task.role else "", str(task.where)
         self.run.observer(
-            ItemResult(state.name, task.title, "(censored due to no_log)" if hidden else label, outcome.status, result)
+            ItemResult(state.name, task.title, shown, outcome.status, result, role, where, outcome.delegate)
         )
 
     async def _once(self, task: Task, state: HostState, scope: Scope) -> Outcome:
@@ -118,9 +120,13 @@ class Performer:
             if left_out is not None:
                 return left_out
             work = self.prepare(task, state, scope)
-            return await self._until(work)
         except FleetError as error:
             return failure(error)
+        try:
+            outcome = await self._until(work)
+        except FleetError as error:
+            outcome = failure(error)
+        return replace(outcome, delegate=work.delegate)
 
     def _condition(self, task: Task, scope: Scope) -> Outcome | None:
         for condition in task.settings.when:

@@ -42,6 +42,11 @@ class Work:
     args: Mapping[str, Any]
     manner: Manner
 
+    @property
+    def delegate(self) -> str:
+        """The name of the host where the work is done, if that is another."""
+        return "" if self.target is self.state else self.target.name
+
     async def session(self) -> Session:
         """Return the open session of the host where the work is done."""
         return await self.sessions.open(self.target)

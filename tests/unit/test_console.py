@@ -310,7 +310,7 @@ def test_json_lines_hold_every_field() -> None:
         {
             "event": "task_result", "time": 1.235, "host": "h1", "task": "write", "status": "changed",
             "result": {"set": [1], "raw": "\ufffd", "name": "é"}, "role": "", "action": "", "where": PLACE,
-            "looped": False, "seconds": 0.0,
+            "looped": False, "seconds": 0.0, "delegate": "",
         },
         {
             "event": "recap", "time": 1.235, "seconds": 0.0,
@@ -486,3 +486,30 @@ def test_lines_need_no_rich() -> None:
         "sys.exit('rich' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], stdin=subprocess.DEVNULL, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("plain", "failed: h1 -> h2: ask: no"),
+        ("ansible", "fatal: [h1 -> h2]: FAILED!"),
+        ("rich", "h1 -> h2"),
+    ],
+)
+def test_a_result_from_another_host_names_both(kind: str, text: str) -> None:
+    task = TaskStarted("ask", "command", where=PLACE)
+    failed = TaskResult("h1", "ask", "failed", {"msg": "no"}, action="command", where=PLACE, delegate="h2")
+    assert text in shown(kind, (task, failed))
+
+
+def test_an_item_belongs_to_the_task_of_its_place_whatever_its_name() -> None:
+    text = shown(
+        "ansible",
+        (
+            TaskStarted("on h1", "command", where="a:1"),
+            TaskStarted("other", "command", where="a:2"),
+            ItemResult("h1", "on {{ inventory_hostname }}", "x", "ok", where="a:1", delegate="h2"),
+        ),
+    )
+    assert [line for line in text.split("\n") if line and "*" not in line] == ["ok: [h1 -> h2] => (item=x)"]
+    assert text.count("TASK [on h1]") == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from r1fleet.errors import ExitCode, HostUnreachable, PlaybookError
-from r1fleet.events import HostCounts, Recap
+from r1fleet.events import HostCounts, ItemResult, Recap, TaskResult
 from r1fleet.playbook import exit_code
 from r1fleet.transport import Call, Reply
 from tests.plays import FakeTransport, Project, shell
@@ -424,3 +424,23 @@ def test_free_lets_each_host_go_its_own_way(project: Project) -> None:
     """)
     for host in ("h1", "h2", "h3"):
         assert [name for name, _ in told.statuses(host)] == ["one", "two", "late"]
+
+
+def test_results_tell_where_they_were_made_and_to_which_task_an_item_belongs(project: Project) -> None:
+    told = project.tasks("""
+        - {name: one, command: echo, delegate_to: h2}
+        - {name: two, command: "echo {{ item }}", loop: [a], delegate_to: h2}
+        - {name: three, command: echo, delegate_to: h2, when: false}
+    """)
+    results = [event for event in told.events if isinstance(event, (TaskResult, ItemResult)) and event.host == "h1"]
+    assert [(event.task, event.delegate) for event in results] == [
+        ("one", "h2"),
+        ("two", "h2"),
+        ("two", "h2"),
+        ("three", ""),
+    ]
+    item, task = results[1:3]
+    assert isinstance(item, ItemResult)
+    assert item.where == task.where
+    assert item.where.endswith(":6:7")
+    assert {event.delegate for event in told.events if isinstance(event, TaskResult) and event.host == "h2"} == {""}
