@@ -14,15 +14,17 @@ from r1fleet.console.text import clean
 from r1fleet.status import AskOptions
 from r1fleet.status import ask as ask_endpoint
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()
 def ask(
-    prompt: Annotated[str, typer.Argument(help="The question.", show_default=False)],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The question.", show_default=False)],
     deployment: options.DeploymentOption = None,
     inventories: options.Inventories = None,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="The longest answer, in tokens.")] = 256,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=1, metavar="N", help="The longest answer, in tokens.")
+    ] = 256,
     ask_become: options.AskBecome = False,
     accept_new: options.AcceptNew = False,
     as_json: options.Json = False,

@@ -11,7 +11,7 @@ import typer
 from r1fleet.errors import UsageError
 from r1fleet.packaged import packaged
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 NEXT = """{folder}/
   inventories/   one file per cluster: edit the addresses in h200.yaml
@@ -27,7 +27,7 @@ next:
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="The folder to make.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to make.", show_default=False)],
 ) -> None:
     """Make a new project folder with example inventories and playbooks."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -14,16 +14,23 @@ from r1fleet import lab
 from r1fleet.cli.options import Json
 from r1fleet.console import renderer
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Real hosts on this machine, to rehearse on.")
+app = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    help="Real hosts on this machine, to rehearse on.",
+)
 
-Name = Annotated[str, typer.Option("--name", help="The lab's name; several may stand side by side.")]
+Name = Annotated[str, typer.Option("--name", metavar="NAME", help="The lab's name; several may stand side by side.")]
 HostName = Annotated[str, typer.Argument(metavar="HOST", help="h1, h2, ...", show_default=False)]
 FAULT_HELP = "; ".join(f"{name}: {text}" for name, text in lab.FAULTS.items())
 
 
 @app.command()
 def up(
-    hosts: Annotated[int, typer.Option("--hosts", help="How many hosts at least; a lab grows, it never shrinks.")] = 2,
+    hosts: Annotated[
+        int, typer.Option("--hosts", metavar="N", help="How many hosts at least; a lab grows, it never shrinks.")
+    ] = 2,
     name: Name = "lab",
 ) -> None:
     """Bring a lab up: start what is missing, heal what is broken, leave the rest alone."""
@@ -48,7 +55,9 @@ def down(
 
 @app.command()
 def status(
-    name: Annotated[str | None, typer.Option("--name", help="Only this lab.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Only this lab.", show_default=False)
+    ] = None,
     *,
     as_json: Json = False,
 ) -> None:
@@ -65,9 +74,11 @@ def status(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def ssh(
     host: HostName,
-    words: Annotated[list[str] | None, typer.Argument(metavar="[-- CMD...]", show_default=False)] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="-- CMD", show_default=False)] = None,
     name: Name = "lab",
-    user: Annotated[str, typer.Option("--user", help="lab, locked (sudo asks for a password) or root.")] = lab.USER,
+    user: Annotated[
+        str, typer.Option("--user", metavar="NAME", help="lab, locked (sudo asks for a password) or root.")
+    ] = lab.USER,
 ) -> None:
     """Open a shell on a host, or run one command there."""
     command = lab.ssh_command(name, host, *(words or []), user=user)

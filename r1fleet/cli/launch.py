@@ -23,8 +23,8 @@ from r1fleet.launch import LaunchOptions, LaunchResult, gather
 from r1fleet.launch.plan import Plan
 from r1fleet.status import Access
 
-app = typer.Typer(rich_markup_mode=None)
-restart_app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+restart_app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 Replace = Annotated[bool, typer.Option("--replace", help="Where another plan runs, stop it first.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Return once all ranks run; the leader judges readiness.")]

@@ -13,7 +13,12 @@ from r1fleet.cli.fleet import Reach, access, fleets, one_deployment
 from r1fleet.console.views import columns
 from r1fleet.launch import HeldLock, lock_release, lock_status
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Show or release a deployment's launch lock.")
+app = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    help="Show or release a deployment's launch lock.",
+)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from r1fleet.events import Event, LogLines
 from r1fleet.status import LogOptions
 from r1fleet.status import logs as read
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()
@@ -23,8 +23,12 @@ def logs(
     deployment: options.Deployment = None,
     inventories: options.Inventories = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C; the ranks never notice.")] = False,
-    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="Lines of each rank to begin with.")] = 50,
-    rank: Annotated[list[int] | None, typer.Option("--rank", help="Only this rank (may be given again).")] = None,
+    lines: Annotated[
+        int, typer.Option("-n", "--lines", min=0, metavar="N", help="Lines of each rank to begin with.")
+    ] = 50,
+    rank: Annotated[
+        list[int] | None, typer.Option("--rank", metavar="N", help="Only this rank (may be given again).")
+    ] = None,
     ask_become: options.AskBecome = False,
     accept_new: options.AcceptNew = False,
     as_json: options.Json = False,

@@ -15,6 +15,7 @@ Inventories = Annotated[
         "-i",
         "--inventory",
         envvar="R1FLEET_INVENTORY",
+        metavar="FILE",
         help="Inventory file, one per cluster (may be given again). Default: those provisioned or launched from here.",
         show_default=False,
     ),
@@ -22,37 +23,54 @@ Inventories = Annotated[
 Deployment = Annotated[
     str | None,
     typer.Argument(
-        metavar="[DEPLOYMENT]", help="Its name; may be left out where only one could be meant.", show_default=False
+        metavar="DEPLOYMENT", help="Its name; may be left out where only one could be meant.", show_default=False
     ),
 ]
 DeploymentOption = Annotated[
     str | None,
-    typer.Option("-d", "--deployment", help="The deployment, where several could be meant.", show_default=False),
+    typer.Option(
+        "-d", "--deployment", metavar="NAME", help="The deployment, where several could be meant.", show_default=False
+    ),
 ]
 Limit = Annotated[
-    str | None, typer.Option("-l", "--limit", help="Only these hosts: a pattern, or @file.", show_default=False)
+    str | None,
+    typer.Option("-l", "--limit", metavar="PATTERN", help="Only these hosts: a pattern, or @file.", show_default=False),
 ]
 ExtraVars = Annotated[
     list[str] | None,
-    typer.Option("-e", "--extra-vars", help="NAME=value, JSON or @file.yaml (may be given again).", show_default=False),
+    typer.Option(
+        "-e",
+        "--extra-vars",
+        metavar="VARS",
+        help="NAME=value, JSON or @file.yaml (may be given again).",
+        show_default=False,
+    ),
 ]
-Tags = Annotated[list[str] | None, typer.Option("-t", "--tags", help="Only tasks with these tags.", show_default=False)]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("-t", "--tags", metavar="TAGS", help="Only tasks with these tags.", show_default=False),
+]
 SkipTags = Annotated[
-    list[str] | None, typer.Option("--skip-tags", help="No tasks with these tags.", show_default=False)
+    list[str] | None, typer.Option("--skip-tags", metavar="TAGS", help="No tasks with these tags.", show_default=False)
 ]
-Forks = Annotated[int, typer.Option("-f", "--forks", min=1, help="Hosts at work at the same time.")]
+Forks = Annotated[int, typer.Option("-f", "--forks", min=1, metavar="N", help="Hosts at work at the same time.")]
 Check = Annotated[bool, typer.Option("-C", "--check", help="Say what would change; change nothing.")]
 Diff = Annotated[bool, typer.Option("-D", "--diff", help="Show the difference of every changed file.")]
 AskBecome = Annotated[bool, typer.Option("-K", "--ask-become-pass", help="Ask for the sudo password.")]
 AskPassword = Annotated[bool, typer.Option("-k", "--ask-pass", help="Ask for the SSH password.")]
-User = Annotated[str | None, typer.Option("-u", "--user", help="Connect as this user.", show_default=False)]
+User = Annotated[
+    str | None, typer.Option("-u", "--user", metavar="NAME", help="Connect as this user.", show_default=False)
+]
 AcceptNew = Annotated[
     bool, typer.Option("--accept-new", help="Learn unknown host keys on first contact; a changed key is still refused.")
 ]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask for confirmation.")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Output = Annotated[
-    str, typer.Option("--output", help="rich, plain, ansible or json; auto: rich in a terminal, plain in a pipe.")
+    str,
+    typer.Option(
+        "--output", metavar="KIND", help="rich, plain, ansible or json; auto: rich in a terminal, plain in a pipe."
+    ),
 ]
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="More detail; -vvv for most.")]
 

@@ -17,7 +17,7 @@ from r1fleet.launch import gather
 from r1fleet.launch.build import build
 from r1fleet.launch.plan import Plan
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()

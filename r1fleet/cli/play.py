@@ -11,21 +11,23 @@ from r1fleet.cli import options
 from r1fleet.cli.connect import connector
 from r1fleet.cli.extra_vars import parse_extra_vars
 from r1fleet.console import renderer
+from r1fleet.errors import UsageError
 from r1fleet.inventory import Inventory, load
 from r1fleet.playbook import Options, Playbook, exit_code, list_hosts, list_tasks, load_playbook, run
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()
 def play(
-    playbook: Annotated[Path, typer.Argument(help="The playbook's file.", show_default=False)],
+    playbook: Annotated[Path, typer.Argument(metavar="PLAYBOOK", help="The playbook's file.", show_default=False)],
     inventory: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "-i",
             "--inventory",
             envvar="R1FLEET_INVENTORY",
+            metavar="FILE",
             help="Inventory file; default: only localhost.",
             show_default=False,
         ),
@@ -39,17 +41,19 @@ def play(
     forks: options.Forks = 64,
     become: Annotated[bool, typer.Option("-b", "--become", help="Become root on the hosts.")] = False,
     become_user: Annotated[
-        str | None, typer.Option("--become-user", help="Become this user instead.", show_default=False)
+        str | None, typer.Option("--become-user", metavar="NAME", help="Become this user instead.", show_default=False)
     ] = None,
     ask_become: options.AskBecome = False,
     ask_password: options.AskPassword = False,
     user: options.User = None,
     accept_new: options.AcceptNew = False,
     start_at_task: Annotated[
-        str | None, typer.Option("--start-at-task", help="Begin at the task of this name.", show_default=False)
+        str | None,
+        typer.Option("--start-at-task", metavar="NAME", help="Begin at the task of this name.", show_default=False),
     ] = None,
     task_timeout: Annotated[
-        float | None, typer.Option("--task-timeout", help="Seconds that any task may take.", show_default=False)
+        float | None,
+        typer.Option("--task-timeout", metavar="SECONDS", help="Seconds that any task may take.", show_default=False),
     ] = None,
     force_handlers: Annotated[
         bool, typer.Option("--force-handlers", help="Run notified handlers even when a task failed.")
@@ -62,7 +66,7 @@ def play(
     verbose: options.Verbose = 0,
 ) -> int:
     """Run a playbook: checked as a whole before any host is touched."""
-    cluster = load(inventory) if inventory else Inventory("localhost", None, {}, {})
+    cluster = _cluster(inventory or [])
     extra = parse_extra_vars(extra_vars)
     read = load_playbook(playbook, inventory=cluster, extra_vars=extra)
     chosen = Options(
@@ -91,6 +95,15 @@ def play(
             return int(exit_code(run(read, cluster, way, console, chosen)))
     finally:
         way.close()
+
+
+def _cluster(inventories: list[Path]) -> Inventory:
+    if len(inventories) > 1:
+        raise UsageError(
+            f"a playbook runs on one inventory, not on {len(inventories)}",
+            hint="one file is one cluster: run the playbook once for each -i",
+        )
+    return load(inventories[0]) if inventories else Inventory("localhost", None, {}, {})
 
 
 def _show(read: Playbook, cluster: Inventory, chosen: Options, *, tasks: bool, hosts: bool) -> int:

@@ -19,15 +19,19 @@ from r1fleet.playbook import Options
 from r1fleet.provision import ProvisionOptions, Wanted, wants
 from r1fleet.provision import provision as use_case
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()
 def provision(
-    inventory: Annotated[Path, typer.Argument(help="The inventory file of the cluster.", show_default=False)],
+    inventory: Annotated[
+        Path, typer.Argument(metavar="INVENTORY", help="The inventory file of the cluster.", show_default=False)
+    ],
     limit: options.Limit = None,
     skip_weights: Annotated[bool, typer.Option("--skip-weights", help="Leave the models alone.")] = False,
-    playbook: Annotated[str, typer.Option("--playbook", help="The playbook, by path or name.")] = "provision.yaml",
+    playbook: Annotated[
+        str, typer.Option("--playbook", metavar="PLAYBOOK", help="The playbook, by path or name.")
+    ] = "provision.yaml",
     tags: options.Tags = None,
     skip_tags: options.SkipTags = None,
     extra_vars: options.ExtraVars = None,

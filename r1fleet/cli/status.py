@@ -17,13 +17,13 @@ from r1fleet.inventory.known import known, strangers
 from r1fleet.status import StatusOptions
 from r1fleet.status import status as look
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()
 def status(
     deployments: Annotated[
-        list[str] | None, typer.Argument(metavar="[DEPLOYMENT]...", help="Only these.", show_default=False)
+        list[str] | None, typer.Argument(metavar="DEPLOYMENT", help="Only these.", show_default=False)
     ] = None,
     inventories: options.Inventories = None,
     probe: Annotated[bool, typer.Option("--probe", help="Ask every endpoint for a real completion.")] = False,

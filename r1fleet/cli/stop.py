@@ -14,7 +14,7 @@ from r1fleet.events import Note
 from r1fleet.launch import StopReport
 from r1fleet.launch import stop as stop_everywhere
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()

@@ -17,12 +17,12 @@ MARKERS = ("r1fleet.json",)
 WORKERS_LISTEN = frozenset({"sglang"})
 """Engines whose other ranks open the endpoint's port, too, with nothing but a health check behind it."""
 HINTS = {
-    "model": "r1fleet provision (or sync) brings the weights to every host",
+    "model": "r1fleet provision makes the tiny models; put any other there on every host, or correct model_path",
     "executable": "r1fleet provision installs the engine",
     "user": "r1fleet provision makes the user",
     "port": "stop what holds it, or choose another port in the deployment",
     "leftovers": "r1fleet stop {name}",
-    "parity": "r1fleet provision {name} on all hosts, so that they hold the same",
+    "parity": "r1fleet provision all hosts together, so that they hold the same",
 }
 
 

@@ -85,7 +85,7 @@ def _machine(name: str, deployment: Deployment, sites: Sequence[Site], hosts: in
     if AUTO in (deployment.tensor_parallel, deployment.pipeline_parallel):
         raise SpecError(
             f"deployment {name}: how many devices its hosts have is not known",
-            hint="declare `machine: 8xH200`, or gather facts first: r1fleet facts",
+            hint="declare `machine: 8xH200`, or gather facts first: r1fleet plan --live",
         )
     data = 1 if deployment.data_parallel == AUTO else int(deployment.data_parallel)
     needed = world(Parallelism(int(deployment.tensor_parallel), int(deployment.pipeline_parallel), data))
@@ -97,7 +97,7 @@ def _vastai_dies(deployment: Deployment, declared: Machine) -> Machine:
         near = nearest_card(declared.name)
         raise SpecError(
             f"machine {deployment.machine!r}: how many dies {declared.name} has is not known",
-            hint=f"did you mean {near}?" if near else "declare 8xVA16, or gather facts first: r1fleet facts",
+            hint=f"did you mean {near}?" if near else "declare 8xVA16, or gather facts first: r1fleet plan --live",
         )
     return declared
 
@@ -115,7 +115,7 @@ def _same(name: str, told: dict[str, Machine], declared: Machine | None) -> Mach
         raise SpecError(
             f"deployment {name} declares {declared.devices} x {declared.name} a host, "
             f"but {first_host} has {first.devices} x {first.name}",
-            hint="correct `machine:`, or look at the host: r1fleet facts",
+            hint="correct `machine:`, or look at the hosts again: r1fleet plan --live",
         )
     return first
 

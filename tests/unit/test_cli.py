@@ -37,6 +37,36 @@ def test_every_command_shows_its_help(name: str, capsys: pytest.CaptureFixture[s
     assert out.startswith(f"Usage: r1fleet {name}")
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("r1fleet la", {"launch", "lab"}),
+        ("r1fleet lab he", {"heal"}),
+        ("r1fleet launch --re", {"--replace"}),
+        ("r1fleet launch --install", set[str]()),
+    ],
+)
+def test_a_shell_completes_commands_and_their_options(
+    words: str, offered: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_R1FLEET_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+
+    with pytest.raises(SystemExit) as ended:
+        run(capsys)
+
+    assert ended.value.code in (0, None)
+    assert set(capsys.readouterr().out.split()) == offered
+
+
+def test_a_playbook_runs_on_one_inventory(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "play", "site.yaml", "-i", "a.yaml", "-i", "b.yaml")
+
+    assert code == 5
+    assert "one inventory" in err
+
+
 def test_help_and_plan_start_without_the_ssh_stack_or_rich() -> None:
     script = (
         "import sys; from r1fleet.cli.main import run; run(['--help']);"
