@@ -16,6 +16,7 @@ from r1fleet.facts import HostFacts, keep, recall
 from r1fleet.launch import gather
 from r1fleet.launch.build import build
 from r1fleet.launch.plan import Plan
+from r1fleet.launch.record import starts
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -38,7 +39,7 @@ def plan(
         facts = ask_facts(fleet, reach)
     made = offline_plan(fleet, name, facts)
     if as_json:
-        typer.echo(json.dumps(made.as_json(), indent=2))
+        typer.echo(json.dumps({**made.as_json(), "starts": [list(start.argv) for start in starts(made)]}, indent=2))
         return
     for line in plan_lines(made, facts_age=_age(facts)):
         typer.echo(line)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
+from r1fleet.command import Command
 from r1fleet.console.text import clean, duration, one_line, size
 from r1fleet.launch.plan import Plan
+from r1fleet.launch.record import UNNUMBERED, starts
 from r1fleet.status import DeploymentRow, RankRow, StatusReport
 from r1fleet.topology import FROM_FACTS
 
@@ -43,10 +45,8 @@ def plan_lines(plan: Plan, *, commands: bool = True, facts_age: float | None = N
     ]
     yield ""
     yield from columns(("rank", "host", "address", "interface", "devices"), rows)
-    for rank in plan.ranks if commands else ():
-        yield ""
-        yield f"  # rank {rank.node.rank} on {rank.node.host}"
-        yield from (f"  {line}" for line in rank.command.lines().split("\n"))
+    if commands:
+        yield from _commands(plan)
     if not plan.complete:
         yield ""
         yield f"  {FROM_FACTS} is asked of the hosts at launch (now: r1fleet plan --live)"
@@ -63,6 +63,22 @@ def status_lines(report: StatusReport, *, colour: bool = False) -> Iterator[str]
             yield f"{host.cluster}: host {host.host} {_painted(host.state, colour=colour)}: {one_line(host.detail)}"
         for stray in host.strays:
             yield f"{host.cluster}: host {host.host} runs {one_line(stray)}, which no deployment names"
+
+
+def _commands(plan: Plan) -> Iterator[str]:
+    """Spell each rank's engine command, and the container that it runs in, where it does."""
+    contained = plan.deployment.runtime == "docker"
+    for rank, start in zip(plan.ranks, starts(plan), strict=True):
+        place = f"rank {rank.node.rank} on {rank.node.host}"
+        yield from ("", f"  # {place}", *_indented(rank.command))
+        if contained:
+            yield from ("", f"  # {place}: its container, whose entry script runs the above", *_indented(start))
+    if contained:
+        yield from ("", f"  {UNNUMBERED} in paths is the number that the launch gets")
+
+
+def _indented(command: Command) -> list[str]:
+    return [f"  {line}" for line in command.lines().split("\n")]
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool = False) -> Iterator[str]:

@@ -48,7 +48,7 @@ class Plan:
         return not any(FROM_FACTS in text for text in (*self.endpoints, *words))
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain data for the hosts' state files; it holds references to secrets, never secrets."""
+        """Return plain data for programs; it holds references to secrets, never secrets."""
         return {"schema": SCHEMA, **described(self), "digest": self.digest, "notes": list(self.notes)}
 
 

@@ -18,14 +18,22 @@ from r1fleet.topology.gang import Gang
 
 JUDGE_MODULES = ("completion", "processes", "readiness")
 PROMPT = "Say hello."
+UNNUMBERED = "N"
+"""Stands for the generation's number in what is shown before a launch."""
 
 
-def placed(plan: Plan, generation: int) -> Plan:
+def placed(plan: Plan, generation: int | str) -> Plan:
     """Move every path of the plan's processes into the folder of one generation."""
     ranks = tuple(
         replace(rank, process=_moved(rank.process, generation_folder(plan.name, generation))) for rank in plan.ranks
     )
     return replace(plan, ranks=ranks)
+
+
+def starts(plan: Plan) -> tuple[Command, ...]:
+    """Return the command that starts each rank on its host, for a launch that has no number yet."""
+    runtime = runtime_of(plan.deployment)
+    return tuple(runtime.start(rank.process) for rank in placed(plan, UNNUMBERED).ranks)
 
 
 def record_of(plan: Plan, generation: int, options: LaunchOptions, python: str) -> DeploymentRecord:

@@ -114,7 +114,7 @@ def folder_of(deployment: str) -> str:
     return f"{ROOT}/{deployment}"
 
 
-def generation_folder(deployment: str, generation: int) -> str:
+def generation_folder(deployment: str, generation: int | str) -> str:
     """Name the folder of one generation."""
     return f"{folder_of(deployment)}/generations/{generation}"
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from r1fleet.cli import main as cli
+from r1fleet.console.views import plan_lines
 from r1fleet.inventory import load
 from r1fleet.launch.build import build
 from r1fleet.launch.plan import Plan
@@ -87,3 +91,20 @@ def test_the_plan_is_plain_data_that_survives_json() -> None:
 
     assert json.loads(json.dumps(told)) == told
     assert (told["schema"], told["cluster"], told["name"]) == (1, "h200", "r1")
+
+
+def test_a_plan_shows_the_engines_command_and_the_container_it_runs_in() -> None:
+    shown = "\n".join(plan_lines(h200()))
+    folder = "/var/lib/r1fleet/r1/generations/N"
+
+    assert shown.count("  sglang serve \\") == shown.count("  docker run \\") == 2
+    assert "  # rank 1 on node2: its container, whose entry script runs the above\n  docker run \\" in shown
+    assert f"--mount type=bind,source={folder}/r1fleet-r1-0-1.sh,target={folder}/r1fleet-r1-0-1.sh,readonly" in shown
+    assert "  N in paths is the number that the launch gets" in shown
+
+
+def test_a_plan_for_programs_has_the_containers_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["plan", "-i", str(packaged("inventories") / "h200.yaml"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+
+    assert [start[:3] for start in told["starts"]] == [["docker", "run", "--detach"]] * 2
