@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from r1fleet.cli.connect import connector
+from r1fleet.events import Observer, ignore
+from r1fleet.inventory import load
 from r1fleet.lab import USER, Lab
+from r1fleet.provision import Provisioned, ProvisionOptions, provision
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,3 +58,21 @@ def controller(*argv: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def provision_lab(lab: Lab, observer: Observer = ignore) -> Provisioned:
+    """Provision a lab's hosts for the deployments of its inventory."""
+    way = connector()
+    try:
+        return provision(load(lab.inventory), way, observer, ProvisionOptions())
+    finally:
+        way.close()
+
+
+def r1fleet(*argv: str, cwd: Path = ROOT, seconds: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as its user does; what it prints is captured, so it sees a pipe."""
+    command = [sys.executable, "-m", "r1fleet", *argv]
+    env = {**os.environ, **environment}
+    ran = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=seconds, check=False)
+    assert "Traceback" not in ran.stdout + ran.stderr
+    return ran

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from r1fleet.inventory import load
 from r1fleet.lab import LOCKED_USER, Lab
 from r1fleet.launch.lock import Lock
 from r1fleet.status import Contact
-from tests.lab.reach import answer, ask
+from tests.lab.reach import answer, ask, r1fleet
 
 DEPLOYMENT = """
 deployments:
@@ -59,16 +58,7 @@ class Project:
         self.write("roles/bad/tasks/main.yml", tasks)
 
     def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        ran = subprocess.run(
-            [sys.executable, "-m", "r1fleet", *argv],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert "Traceback" not in ran.stdout + ran.stderr
-        return ran
+        return r1fleet(*argv, cwd=self.folder, R1FLEET_CACHE=str(self.folder / "cache"))
 
     def play(self, *argv: str) -> subprocess.CompletedProcess[str]:
         return self.run("play", "play.yaml", "-i", str(self.inventory), *argv)

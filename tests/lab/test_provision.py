@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import pytest
 
-from r1fleet import lab as labs
-from r1fleet.cli.connect import connector
 from r1fleet.errors import ExitCode
-from r1fleet.events import Event, HostCounts, Step, ignore
-from r1fleet.inventory import load
+from r1fleet.events import HostCounts, Step
 from r1fleet.lab import Lab
-from r1fleet.provision import Provisioned, ProvisionOptions, provision
-from tests.lab.reach import answer, ask
+from r1fleet.provision import Provisioned
+from tests.lab.reach import answer, ask, provision_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 VENV = "/opt/r1fleet/venvs/vllm"
 WEIGHTS = "/var/lib/r1fleet/weights"
 QWEN2 = f"{WEIGHTS}/r1fleet--tiny-qwen2@main"
-
-
-@pytest.fixture(scope="module")
-def bare(lab_name: str) -> Iterator[Lab]:
-    name = f"{lab_name}-provision"
-    labs.down(name)
-    yield labs.up(name, hosts=2)
-    labs.down(name)
-
-
-@pytest.fixture(scope="module")
-def first(bare: Lab) -> Provisioned:
-    return run(bare)
-
-
-def run(lab: Lab, observer: Callable[[Event], None] = ignore) -> Provisioned:
-    way = connector()
-    try:
-        return provision(load(lab.inventory), way, observer, ProvisionOptions())
-    finally:
-        way.close()
 
 
 def test_both_hosts_become_able_to_serve(first: Provisioned, bare: Lab) -> None:
@@ -72,7 +46,7 @@ def test_no_wheels_stay_and_loading_the_engine_has_left_bytecode(first: Provisio
 
 
 def test_a_second_run_changes_nothing(first: Provisioned, bare: Lab) -> None:
-    again = run(bare)
+    again = provision_lab(bare)
     assert again.exit_code == ExitCode.OK
     assert {name: changed(counts) for name, counts in again.recap.hosts.items()} == {"h1": 0, "h2": 0}
     assert not any(outcome.changed for synced in again.weights for outcome in synced.outcomes)
@@ -81,7 +55,9 @@ def test_a_second_run_changes_nothing(first: Provisioned, bare: Lab) -> None:
 def test_a_model_that_one_host_has_lost_is_brought_again(first: Provisioned, bare: Lab) -> None:
     answer(bare, "h2", f"sudo rm -r {QWEN2}")
     steps: list[Step] = []
-    run(bare, lambda event: steps.append(event) if isinstance(event, Step) and event.name == "weights" else None)
+    provision_lab(
+        bare, lambda event: steps.append(event) if isinstance(event, Step) and event.name == "weights" else None
+    )
     assert [(step.host, step.detail) for step in steps if step.state == "done"] == [("h2", QWEN2)]
     manifest = f"sha256sum {QWEN2}/.r1fleet-manifest.json"
     assert answer(bare, "h1", manifest) == answer(bare, "h2", manifest)
@@ -90,7 +66,7 @@ def test_a_model_that_one_host_has_lost_is_brought_again(first: Provisioned, bar
 def test_a_model_changed_on_the_host_that_makes_it_is_made_anew(first: Provisioned, bare: Lab) -> None:
     before = answer(bare, "h1", f"sha256sum {QWEN2}/config.json")
     answer(bare, "h1", f"echo | sudo tee -a {QWEN2}/config.json")
-    run(bare)
+    provision_lab(bare)
     assert answer(bare, "h1", f"sha256sum {QWEN2}/config.json") == before
 
 
