@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from r1fleet.cli import options
+from r1fleet.cli import options, vault
 from r1fleet.cli.connect import connector
 from r1fleet.cli.extra_vars import parse_extra_vars
 from r1fleet.console import renderer
@@ -45,6 +45,9 @@ def play(
     ] = None,
     ask_become: options.AskBecome = False,
     ask_password: options.AskPassword = False,
+    vault_files: vault.Files = None,
+    vault_identities: vault.Identities = None,
+    ask_vault: vault.Ask = False,
     user: options.User = None,
     accept_new: options.AcceptNew = False,
     start_at_task: Annotated[
@@ -66,6 +69,7 @@ def play(
     verbose: options.Verbose = 0,
 ) -> int:
     """Run a playbook: checked as a whole before any host is touched."""
+    vault.unlock(vault_files, vault_identities, ask=ask_vault)
     cluster = _cluster(inventory or [])
     extra = parse_extra_vars(extra_vars)
     read = load_playbook(playbook, inventory=cluster, extra_vars=extra)

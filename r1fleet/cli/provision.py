@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from r1fleet.cli import options
+from r1fleet.cli import options, vault
 from r1fleet.cli.connect import connector
 from r1fleet.cli.extra_vars import parse_extra_vars
 from r1fleet.console import renderer
@@ -40,6 +40,9 @@ def provision(
     forks: options.Forks = 64,
     ask_become: options.AskBecome = False,
     ask_password: options.AskPassword = False,
+    vault_files: vault.Files = None,
+    vault_identities: vault.Identities = None,
+    ask_vault: vault.Ask = False,
     user: options.User = None,
     accept_new: options.AcceptNew = False,
     output: options.Output = "auto",
@@ -47,6 +50,7 @@ def provision(
     verbose: options.Verbose = 0,
 ) -> int:
     """Show the plan, run playbooks/provision.yaml on every host, then bring each deployment's weights."""
+    vault.unlock(vault_files, vault_identities, ask=ask_vault)
     cluster = load(inventory)
     chosen = ProvisionOptions(
         play=Options(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import yaml
 
 from r1fleet.errors import FleetError, InventoryError, PlaybookError, SpecError, Where
+from r1fleet.inventory import vault
 
 Kind = Literal["inventory", "variables", "playbook", "spec"]
 Warn = Callable[[str], None]
@@ -26,7 +27,6 @@ _TAG = "tag:yaml.org,2002:"
 # A date stays the text that was written: variables are plain data that any renderer can show.
 _TEXTS = {f"{_TAG}{name}" for name in ("str", "timestamp", "value", "merge")}
 _SCALARS = {f"{_TAG}{name}": f"construct_yaml_{name}" for name in ("null", "bool", "int", "float")}
-_VAULT_HEADER = "$ANSIBLE_VAULT;"
 _HINTS = (
     ("mapping values are not allowed", 'put quotes around a value that holds ": "'),
     ("could not find expected ':'", "the key needs a colon and a space after it, or this line's indentation is off"),
@@ -95,17 +95,13 @@ class Items(list[Any]):
 
 @dataclass(frozen=True, slots=True)
 class Encrypted:
-    """A ``!vault`` value, still encrypted."""
+    """A ``!vault`` value, decrypted only where it is used; as in Ansible it is no template."""
 
     ciphertext: str
     where: Where
 
     def __str__(self) -> str:
-        raise InventoryError(
-            "this value is encrypted and cannot be read here",
-            where=self.where,
-            hint="keep it out of what this command uses",
-        )
+        return vault.keyring().reveal(self.ciphertext, self.where)
 
     def __repr__(self) -> str:
         return f"<encrypted, {self.where}>"
@@ -127,13 +123,29 @@ def load_yaml(path: Path, kind: Kind, *, warn: Warn | None = None) -> Any:
 
 def load_yaml_text(text: str, name: str, kind: Kind, *, warn: Warn | None = None) -> Any:
     """Read one YAML document from ``text``, called ``name`` in errors."""
+    if vault.is_encrypted(text):
+        return _load_encrypted(text, name, kind, warn)
+    return _load_plain(text, name, kind, warn)
+
+
+def _load_encrypted(text: str, name: str, kind: Kind, warn: Warn | None) -> Any:
+    """Read a file that is encrypted as a whole; an error about it shows nothing of its content."""
+    keys = vault.keyring()
+    plain = vault.plain_text(text, Where(name, 1))
+    try:
+        value = _load_plain(plain, name, kind, warn)
+    except FleetError as problem:
+        if not isinstance(problem.__cause__, (yaml.YAMLError, ValueError, KeyError)):
+            raise
+        why = "what is encrypted here is not valid YAML"
+        raise _ERRORS[kind](why, where=problem.where, hint="`ansible-vault view` shows it") from None
+    for secret in vault.scalars(value):
+        keys.hide(secret)
+    return value
+
+
+def _load_plain(text: str, name: str, kind: Kind, warn: Warn | None) -> Any:
     error = _ERRORS[kind]
-    if text.startswith(_VAULT_HEADER):
-        raise error(
-            "the whole file is encrypted",
-            where=Where(name, 1),
-            hint="decrypt it, or encrypt single values (`!vault`)",
-        )
     loader = _Loader(text.removeprefix("\ufeff"))
     try:
         node = loader.get_single_node()

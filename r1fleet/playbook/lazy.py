@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any, SupportsIndex
 
-from r1fleet.inventory.source import Text
+from r1fleet.inventory.source import Encrypted, Text
 from r1fleet.playbook.scope import Render, Scope
 
 MARKERS = ("{{", "{%", "{#")
@@ -28,9 +28,11 @@ def is_template(value: object) -> bool:
 
 
 def has_template(value: object) -> bool:
-    """Tell whether a template stands anywhere in a value."""
+    """Tell whether a template, or what has to be decrypted, stands anywhere in a value."""
     if isinstance(value, Text):
         return is_template(value)
+    if isinstance(value, Encrypted):
+        return True
     if isinstance(value, dict):
         return any(has_template(part) for part in chain(value, value.values()))
     if isinstance(value, list):
@@ -127,7 +129,7 @@ def plain(value: Any) -> Any:
     """Return a value with every lazy part rendered."""
     if isinstance(value, (LazyMap, LazyList)):
         return value.plain()
-    if isinstance(value, Text):
+    if isinstance(value, (Text, Encrypted)):
         return str(value)
     if isinstance(value, dict):
         return {plain(key): plain(part) for key, part in value.items()}

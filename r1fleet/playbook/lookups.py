@@ -21,6 +21,8 @@ from typing import Any
 from jinja2 import pass_context
 from jinja2.runtime import Context, Undefined
 
+from r1fleet.errors import Where
+from r1fleet.inventory import vault
 from r1fleet.playbook.filters import dict_to_items, file_glob, flatten, subelements
 from r1fleet.playbook.filters_text import FilterError
 from r1fleet.playbook.lazy import plain
@@ -57,7 +59,8 @@ def _env(_: Context, *names: str, default: Any = "") -> list[Any]:
 
 
 def _file(context: Context, *names: str, lstrip: bool = False, rstrip: bool = True) -> list[Any]:
-    texts = [_required_file(context, name, "files").read_text(encoding="utf-8") for name in names]
+    paths = [_required_file(context, name, "files") for name in names]
+    texts = [vault.plain_text(path.read_text(encoding="utf-8"), Where(str(path), 1)) for path in paths]
     texts = [text.rstrip() if rstrip else text for text in texts]
     return [text.lstrip() if lstrip else text for text in texts]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from r1fleet.errors import FleetError, Where
+from r1fleet.inventory import vault
 from r1fleet.inventory.source import Block as Written
 from r1fleet.inventory.source import Text, read_text, where_of
 from r1fleet.playbook import keywords, rolefiles
@@ -231,7 +232,9 @@ def _check_template(reader: Reader, task: Task) -> None:
         )
         return
     with reader.problems.catch():
-        check_template(Text(read_text(path, "playbook"), Where(str(path), 1)), parse_text, reader.problems)
+        where = Where(str(path), 1)
+        text = vault.plain_text(read_text(path, "playbook"), where)
+        check_template(Text(text, where), parse_text, reader.problems)
 
 
 def _look_ahead(reader: Reader, task: Task) -> None:

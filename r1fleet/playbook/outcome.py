@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from r1fleet.errors import FleetError, HostUnreachable
+from r1fleet.inventory.vault import masked
 from r1fleet.transport import Reply
 
 CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
@@ -44,10 +45,10 @@ def finished(result: Reply) -> Outcome:
 
 def failure(error: FleetError) -> Outcome:
     """Return the outcome of an error."""
-    msg = f"{error.what}{f' ({error.where})' if error.where else ''}"
-    hint = {"hint": error.hint} if error.hint else {}
+    msg = masked(f"{error.what}{f' ({error.where})' if error.where else ''}")
+    hint = {"hint": masked(error.hint)} if error.hint else {}
     if isinstance(error, HostUnreachable):
-        return Outcome("unreachable", {"unreachable": True, "changed": False, "msg": error.what, **hint})
+        return Outcome("unreachable", {"unreachable": True, "changed": False, "msg": masked(error.what), **hint})
     return finished({"failed": True, "msg": msg, **hint})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from jinja2.parser import Parser
 from jinja2.runtime import Context
 
 from r1fleet.errors import PlaybookError, Where
+from r1fleet.inventory import vault
 from r1fleet.inventory.source import Block, Encrypted, Items, Text
 from r1fleet.playbook.environment import Missing, TextEnvironment, ValueEnvironment, text_of
 from r1fleet.playbook.lazy import OMIT, LazyList, LazyMap, has_template, is_template, plain
@@ -50,6 +51,8 @@ def render(value: Any, scope: Scope) -> Any:
         if not is_template(value):
             return str(value)
         return _settled(_run(_compile_text(str(value)), scope, value), value)
+    if isinstance(value, Encrypted):
+        return str(value)
     if isinstance(value, (LazyMap, LazyList)):
         return _plain_or_fail(value)
     if isinstance(value, dict):
@@ -71,6 +74,8 @@ def render_lazy(value: Any, scope: Scope) -> Any:
             missing = Missing(hint=error.what)
             missing.where = error.where
             return missing
+    if isinstance(value, Encrypted):
+        return str(value)
     if isinstance(value, Block):
         return LazyMap(value, scope, render_lazy) if has_template(value) else value
     if isinstance(value, Items):
@@ -179,10 +184,19 @@ def _compiled(tree: nodes.Template) -> _Compiled:
     return _Compiled(environment().from_string(tree), name)
 
 
+class _Files(jinja2.FileSystemLoader):
+    """Reads template files, encrypted ones, too."""
+
+    def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        """Return a template's text and its path."""
+        text, path, unchanged = super().get_source(environment, template)
+        return vault.plain_text(text, Where(path, 1)), path, unchanged
+
+
 @cache
 def _file_environment(folders: tuple[Path, ...], marks: Marks) -> TextEnvironment:
     options = {name: getattr(marks, name) for name in Marks.__dataclass_fields__}
-    return TextEnvironment(loader=jinja2.FileSystemLoader(folders), keep_trailing_newline=True, **options)
+    return TextEnvironment(loader=_Files(folders), keep_trailing_newline=True, **options)
 
 
 def _run(compiled: _Compiled, scope: Scope, source: Any) -> Any:
@@ -220,8 +234,6 @@ def _settled(value: Any, source: Any) -> Any:
     """Return a finished value: nothing undefined, lazy or half-made."""
     if isinstance(value, Missing):
         raise UndefinedVariable(value.message, where=where_of(value) or where_of(source))
-    if isinstance(value, Encrypted):
-        str(value)  # raises: what it is, and where
     if isinstance(value, (str, int, float, bool, bytes)) or value is None:
         return str(value) if isinstance(value, Text) else value
     if isinstance(value, (dict, list, LazyMap, LazyList)):

@@ -18,6 +18,7 @@ from r1fleet.errors import FleetError
 from r1fleet.playbook import catalogue
 from r1fleet.playbook.actions.registry import ACTIONS, plan
 from r1fleet.playbook.board import Board
+from r1fleet.playbook.digests import with_digests
 from r1fleet.playbook.learn import learn, register
 from r1fleet.playbook.loops import Item, items_of, turns
 from r1fleet.playbook.model import Node, Task
@@ -26,7 +27,7 @@ from r1fleet.playbook.perform import Performer, judge, with_item
 from r1fleet.playbook.scope import PENDING, OtherHosts, PendingResult, Scope
 from r1fleet.playbook.state import HostState, RunState
 from r1fleet.playbook.variables import scope_of
-from r1fleet.transport import Reply, Session
+from r1fleet.transport import Call, Reply, Session
 
 _DEEPEST = 64
 _ALONE = ("run_once", "delegate_to", "any_errors_fatal", "ignore_errors", "ignore_unreachable", "throttle")
@@ -107,7 +108,7 @@ class Window:
                 if not await self._receive(state, sent, rescuable=rescuable):
                     return index
             try:
-                one = self._send(task, index, state, session)
+                one = await self._send(task, index, state, session)
             except OtherHosts:
                 await self._receive_all(state, sent, rescuable=rescuable)
                 return index
@@ -115,7 +116,7 @@ class Window:
                 if not await self._receive_all(state, sent, rescuable=rescuable):
                     return index
                 try:
-                    one = self._send(task, index, state, session)
+                    one = await self._send(task, index, state, session)
                 except OtherHosts:
                     return index
             sent.append(one)
@@ -124,7 +125,7 @@ class Window:
         await self._receive_all(state, sent, rescuable=rescuable)
         return len(self._tasks)
 
-    def _send(self, task: Task, index: int, state: HostState, session: Session) -> _Sent:
+    async def _send(self, task: Task, index: int, state: HostState, session: Session) -> _Sent:
         """Submit a task's calls; nothing is sent before the whole task is known not to wait for anything."""
         scope = scope_of(self._run, state, task)
         one = _Sent(task, index, time.monotonic())
@@ -136,13 +137,16 @@ class Window:
                 one.ended = self._performer.not_looped(task, scope, error)
                 return one
         prepared = [(item.scope if item else scope, item) for item in items]
-        calls = [self._performer.planned(task, state, seen, plan) for seen, _ in prepared]
+        calls = [await self._planned(task, state, seen) for seen, _ in prepared]
         for (seen, item), call in zip(prepared, calls, strict=True):
             part = call if isinstance(call, Outcome) else session.submit(replace(call, window=(self._name, index)))
             one.turns.append((seen, item, part))
         if task.register:
             state.fresh[task.register] = PENDING
         return one
+
+    async def _planned(self, task: Task, state: HostState, scope: Scope) -> Outcome | Call:
+        return await with_digests(lambda: self._performer.planned(task, state, scope, plan))
 
     async def _receive_all(self, state: HostState, sent: deque[_Sent], *, rescuable: bool) -> bool:
         """Take all results that are under way; False where one ended the window on this host."""

@@ -80,7 +80,7 @@ def test_vault_values_are_kept_and_refuse_to_be_shown() -> None:
     assert isinstance(secret, Encrypted)
     assert secret.ciphertext.startswith("$ANSIBLE_VAULT")
     assert "6162" not in repr(block)
-    with pytest.raises(InventoryError, match="encrypted") as caught:
+    with pytest.raises(InventoryError, match="damaged") as caught:
         str(secret)
     assert caught.value.where == Where("vars.yaml", 1, 4)
 
@@ -107,7 +107,6 @@ def test_a_syntax_error_shows_line_and_caret() -> None:
         ("a: !!python/object:os.system 1\n", 1, "python/object:os.system is not supported", "!unsafe"),
         ("a: !!int z\n", 1, "not a valid int: z", "quote"),
         ("a: *nothing\n", 1, "undefined alias", "anchor"),
-        ("$ANSIBLE_VAULT;1.1;AES256\n6162\n", 1, "the whole file is encrypted", "decrypt"),
         ("[" * 5000, 1, "not", ""),
     ],
 )

@@ -9,18 +9,19 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import fields
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from r1fleet.errors import Where
+from r1fleet.inventory import vault
+from r1fleet.playbook.digests import digest_of
 from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.lookups import find_file, search_folders
 from r1fleet.playbook.templating import Marks, TemplateFailed, render_file
 from r1fleet.playbook.work import Work
 from r1fleet.transport import Blob, Call
 
-_CHUNK = 1 << 20
 Offer = tuple[list[dict[str, Any]], tuple[Blob, ...]]
 
 
@@ -39,6 +40,7 @@ def plan_copy(work: Work) -> Call:
             source,
             whole=str(work.args["src"]).endswith("/"),
             follow=to_bool(args.get("local_follow", True)) is not False,
+            decrypt=to_bool(args.get("decrypt", True)) is not False,
         )
         args["_name"] = source.name
     return work.call("copy", {**args, "_entries": entries}, blobs)
@@ -68,10 +70,10 @@ def of_bytes(content: bytes) -> Offer:
     return [entry], (Blob(digest, len(content), partial(io.BytesIO, content)),)
 
 
-def of_path(source: Path, *, whole: bool, follow: bool) -> Offer:
-    """Offer a file, or a folder (``whole``: its content without itself)."""
+def of_path(source: Path, *, whole: bool, follow: bool, decrypt: bool = True) -> Offer:
+    """Offer a file, or a folder (``whole``: its content without itself); encrypted files are decrypted on the way."""
     if not source.is_dir():
-        entry, blob = _of_file(source, "")
+        entry, blob = _of_file(source, "", decrypt=decrypt)
         return [entry], (blob,)
     entries: list[dict[str, Any]] = []
     blobs: list[Blob] = []
@@ -81,7 +83,7 @@ def of_path(source: Path, *, whole: bool, follow: bool) -> Offer:
     for path, kind in _walk(source, follow=follow):
         relative = str(Path(prefix) / path.relative_to(source))
         if kind == "file":
-            entry, blob = _of_file(path, relative)
+            entry, blob = _of_file(path, relative, decrypt=decrypt)
             entries.append(entry)
             blobs.append(blob)
         elif kind == "link":
@@ -136,14 +138,22 @@ def _walk(folder: Path, *, follow: bool) -> Iterator[tuple[Path, str]]:
             yield path, "file"
 
 
-def _of_file(path: Path, relative: str) -> tuple[dict[str, Any], Blob]:
+def _of_file(path: Path, relative: str, *, decrypt: bool) -> tuple[dict[str, Any], Blob]:
     try:
         info = path.stat()
-        digest = _digest(path, info.st_mtime_ns, info.st_size)
+        if decrypt and _is_encrypted(path):
+            (entry,), (blob,) = of_bytes(vault.plain_bytes(path.read_bytes(), Where(str(path), 1)))
+            return {**entry, "path": relative, "mode": _mode(info)}, blob
+        digest = digest_of(path, info)
     except OSError as error:
         raise TemplateFailed(f"cannot read {path}: {error.strerror}") from error
     entry = {"path": relative, "kind": "file", "sha256": digest, "size": info.st_size, "mode": _mode(info)}
     return entry, Blob(digest, info.st_size, partial(_open, path))
+
+
+def _is_encrypted(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return vault.is_encrypted(stream.read(len(vault.HEADER)))
 
 
 def _open(path: Path) -> BinaryIO:
@@ -152,14 +162,3 @@ def _open(path: Path) -> BinaryIO:
 
 def _mode(info: os.stat_result) -> str:
     return f"{stat.S_IMODE(info.st_mode):04o}"
-
-
-@lru_cache(maxsize=4096)
-def _digest(path: Path, changed: int, size: int) -> str:
-    """Return a file's hash; time and size are there so that a changed file is read again."""
-    del changed, size
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from r1fleet.playbook.actions import content, control, hosts, remote, variables
+from r1fleet.playbook.digests import with_digests
 from r1fleet.playbook.work import Work
 from r1fleet.transport import Call, Reply
 
@@ -41,4 +42,4 @@ async def act(work: Work) -> Reply:
     action = ACTIONS.get(work.task.action)
     if action is not None:
         return await action(work)
-    return await work.submit(plan(work))
+    return await work.submit(await with_digests(lambda: plan(work)))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import shlex
 from pathlib import Path
 
+from r1fleet.errors import Where
+from r1fleet.inventory import vault
 from r1fleet.playbook.actions.content import of_path, source_path
+from r1fleet.playbook.digests import sha256_of, with_digests
 from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.pairs import parse_words
 from r1fleet.playbook.work import Work
@@ -49,6 +51,7 @@ async def script(work: Work) -> Reply:
     words = parse_words(str(work.args["cmd"]))
     path = source_path(work, words[0], "files")
     content = await asyncio.to_thread(path.read_text, encoding="utf-8", errors="surrogateescape")
+    content = vault.plain_text(content, Where(str(path), 1))
     interpreter = [str(work.args["executable"])] if work.args.get("executable") else []
     command = shlex.join(interpreter) + ' "$d/script" ' + shlex.join(words[1:])
     args = {name: work.args[name] for name in ("chdir", "creates", "removes") if work.args.get(name)}
@@ -64,7 +67,7 @@ async def fetch(work: Work) -> Reply:
     """Bring a file from the host to the controller."""
     source, dest = str(work.args["src"]), str(work.args["dest"])
     target = _fetch_target(work, source, dest)
-    before = _digest(target)
+    before = await asyncio.to_thread(_digest, target)
     session = await work.session()
     if work.manner.check:
         return {"changed": False, "skipped": True, "msg": "fetch does not run in check mode"}
@@ -88,7 +91,8 @@ async def unarchive(work: Work) -> Reply:
     source = str(args.get("src", ""))
     if to_bool(args.get("remote_src")) or "://" in source:
         return await work.submit(work.call("unarchive", args))
-    entries, blobs = of_path(source_path(work, source, "files"), whole=False, follow=True)
+    path = source_path(work, source, "files")
+    entries, blobs = await with_digests(lambda: of_path(path, whole=False, follow=True))
     return await work.submit(work.call("unarchive", {**args, "_entries": entries, "_name": Path(source).name}, blobs))
 
 
@@ -109,4 +113,4 @@ def _fetch_target(work: Work, source: str, dest: str) -> Path:
 
 
 def _digest(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return sha256_of(path) if path.is_file() else None
