@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import pwd
 import queue
 import select
 import signal
-import sys
 import threading
 import time
 from typing import Any, Dict, Optional, Sequence, Set, Tuple
 
-from r1fleet.agent import calls, frames, places, process
+from r1fleet.agent import calls, frames, identity, places, process
 from r1fleet.agent.become import Child, IdentityRefused
 from r1fleet.agent.boot import Start
 from r1fleet.agent.context import Line
@@ -58,7 +56,7 @@ class Agent:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for target in (self._listen, self._beat):
             threading.Thread(target=target, daemon=True).start()
-        self.send(frames.encode_json(frames.HELLO, 0, _introduction()))
+        self.send(frames.encode_json(frames.HELLO, 0, identity.introduction()))
         while True:
             self._perform(self._calls.get())
 
@@ -90,9 +88,17 @@ class Agent:
                 self._incoming = None
 
     def end(self) -> None:
-        """Kill what still runs, remove what is temporary, exit; the first caller does it."""
-        if not self._ending.acquire(blocking=False):
+        """Kill what still runs, remove what is temporary, exit; never returns.
+
+        A thread of its own does it: a signal may come while the main thread is here already, and the handler that
+        waits would wait for itself (sudo passes on the TERM that its child has been sent, too).
+        """
+        if self._ending.acquire(blocking=False):
+            threading.Thread(target=self._finish, daemon=True).start()
+        while True:
             threading.Event().wait()
+
+    def _finish(self) -> None:
         for child in self._children.values():
             child.close()
         process.kill_all()
@@ -115,7 +121,7 @@ class Agent:
             self._current, self._expired = frame.ident, False
             if frame.ident in self._cancelled:
                 raise Interrupted
-            if become and not _is_me(become["user"]):
+            if become and not identity.is_me(become["user"]):
                 self._forward(frame, become)
             else:
                 self._answer(frame.ident, self._run(frame.ident, call))
@@ -286,21 +292,6 @@ class _Line(Line):
     def send(self, chunk: bytes) -> None:
         """Send a piece of a file to the controller."""
         self._agent.send(frames.encode(frames.DATA, self._ident, chunk))
-
-
-def _introduction() -> Dict[str, Any]:
-    try:
-        user = pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        user = str(os.geteuid())
-    return {"python": "%d.%d.%d" % sys.version_info[:3], "executable": sys.executable, "user": user, "pid": os.getpid()}
-
-
-def _is_me(user: str) -> bool:
-    try:
-        return pwd.getpwnam(user).pw_uid == os.geteuid()
-    except KeyError:
-        return False
 
 
 def _failed(msg: str) -> calls.Reply:

@@ -17,6 +17,7 @@ KEEP_BYTES = 10 * 1024 * 1024
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
 _CHUNK = 65536
 _GRACE_SECONDS = 1.0
+_UNKILLABLE = " (process %d could not be killed: it waits for a device or a file system)"
 _running: Set[int] = set()
 _starting = threading.Lock()
 _closed = threading.Event()
@@ -74,10 +75,9 @@ def run(
     try:
         pump.until_end(None if timeout is None else time.monotonic() + timeout)
     except TimeoutError:
-        kill_group(process.pid, process)
-        raise CommandTimeout(
-            "command timed out after %g seconds: %s" % (timeout or 0, argv[0]), rc=-signal.SIGKILL, **pump.texts()
-        ) from None
+        rest = "" if kill_group(process.pid, process) else _UNKILLABLE % process.pid
+        msg = "command timed out after %g seconds: %s%s" % (timeout or 0, argv[0], rest)
+        raise CommandTimeout(msg, rc=-signal.SIGKILL, **pump.texts()) from None
     except BaseException:
         kill_group(process.pid, process)
         raise
@@ -102,14 +102,15 @@ def kill_all() -> None:
         _signal(group, signal.SIGKILL)
 
 
-def kill_group(group: int, leader: "subprocess.Popen[bytes]") -> None:
-    """End one process group: TERM, a second of grace for its leader, then KILL for all."""
+def kill_group(group: int, leader: "subprocess.Popen[bytes]") -> bool:
+    """End one process group: TERM, a second of grace for its leader, then KILL for all; False where it lives on."""
     _signal(group, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         leader.wait(_GRACE_SECONDS)
     _signal(group, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
         leader.wait(_GRACE_SECONDS)
+    return leader.returncode is not None
 
 
 def _executable(path: str) -> bool:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import paramiko
 from fabric import Config, Connection
 
-from r1fleet.errors import HostUnreachable, UsageError
+from r1fleet.errors import HostUnreachable
 from r1fleet.ssh import causes
+from r1fleet.ssh.config import ssh_config
 from r1fleet.ssh.hostkeys import HostKeys, Policy
 from r1fleet.ssh.knownhosts import SYSTEM_FILES, USER_FILES
 from r1fleet.ssh.target import CONNECT_SECONDS, Target
 
-_CONFIG_FILES = ("~/.ssh/config", "/etc/ssh/ssh_config")
 _KEEPALIVE_SECONDS = 5
 
 # Paramiko logs what it also raises, with tracebacks; what is raised is told once, in our words.
@@ -113,19 +112,3 @@ class Door:
             alias=said.get("hostkeyalias", ""),
             accept_new=self._accept_new,
         )
-
-
-@cache
-def ssh_config() -> paramiko.SSHConfig:
-    """Read the user's and the system's ssh_config, once."""
-    config = paramiko.SSHConfig()
-    for name in _CONFIG_FILES:
-        path = Path(name).expanduser()
-        try:
-            with path.open(encoding="utf-8") as stream:
-                config.parse(stream)
-        except FileNotFoundError:
-            continue
-        except (paramiko.ConfigParseError, OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path} cannot be read: {error}", hint="ssh -G localhost shows the same") from error
-    return config

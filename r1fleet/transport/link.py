@@ -22,7 +22,10 @@ from r1fleet.transport.wire import TICK_SECONDS, Wire
 
 START_SECONDS = 15.0
 END_SECONDS = 3.0
+SLEEP_SECONDS = 20.0
+"""A reader that did not run for so long belongs to a controller that was stopped; agents wait for 30 seconds."""
 _CHUNK = 65536
+_SLEEPLESS = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 Sink = Callable[[bytes], None]
 
@@ -52,6 +55,8 @@ class Link:
         self._lost: FleetError | None = None
         self._closing = False
         self._pinged = self.heard = time.monotonic()
+        self._awake = _clock()
+        self._slept = 0.0  # how long this controller has once stood still
         self._reader = threading.Thread(target=self._listen, name=f"link {host}", daemon=True)
 
     def start(self, *, modules: Mapping[str, str] | None = None, temporary: str | None = None) -> dict[str, Any]:
@@ -182,6 +187,7 @@ class Link:
 
     def _read(self) -> bytes | None:
         """Return bytes of frames, b"" at the end, None when there is nothing for the decoder yet."""
+        self._notice_sleep()
         self._ping()
         try:
             data = self._wire.read(_CHUNK)
@@ -200,10 +206,19 @@ class Link:
             self._pinged = time.monotonic()
             self._try_write(frames.encode(frames.PING))
 
+    def _notice_sleep(self) -> None:
+        now = _clock()
+        if now - self._awake > SLEEP_SECONDS:
+            self._slept = now - self._awake
+        self._awake = now
+
     def _ended(self) -> FleetError:
+        self._notice_sleep()
         greeting = self._greeting
         if self._closing:
             return refusals.closed(self.host)
+        if self._slept:
+            return refusals.slept(self.host, self._slept)
         if greeting.ready and self._hello.done():
             return refusals.lost(self.host, "the connection was closed by the host")
         if greeting.outcome in ("none", "old"):
@@ -247,6 +262,11 @@ class Link:
     def _drop(self, ident: int) -> None:
         assert self._lost is not None
         self._settle(ident, self._lost)
+
+
+def _clock() -> float:
+    """Return seconds that also pass while the machine sleeps."""
+    return time.clock_gettime(_SLEEPLESS)
 
 
 def _as_json(call: Call) -> dict[str, Any]:

@@ -39,6 +39,15 @@ def closed(host: str) -> HostUnreachable:
     return HostUnreachable(f"the session with {host} was closed", where=Where(host=host), hint="open it again")
 
 
+def slept(host: str, seconds: float) -> HostUnreachable:
+    """Say that it was this side that fell silent."""
+    return HostUnreachable(
+        f"lost {host}: this controller stood still for {seconds:.0f} seconds (Ctrl-Z, or a sleeping machine)",
+        where=Where(host=host),
+        hint="hosts end what nobody has watched for 30 seconds; run again, in tmux or with nohup if it is long",
+    )
+
+
 def silent(host: str, seconds: float) -> HostUnreachable:
     """Say that the host has said nothing for too long."""
     return HostUnreachable(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import os
+import subprocess
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,12 +62,19 @@ def test_a_child_in_the_background_does_not_hold_the_command() -> None:
     assert done.rc == 0
 
 
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_a_time_out_kills_the_whole_group() -> None:
     with pytest.raises(CommandTimeout) as caught:
         Context({}).run("sleep 600 & echo $!; wait", shell=True, timeout=0.5)
     child = int(caught.value.reply["stdout"])
-    state = Path(f"/proc/{child}/stat")
-    assert not state.exists() or state.read_text().split()[2] == "Z"
+    while _lives(child):  # else pytest's time limit
+        time.sleep(0.01)
 
 
 def test_a_program_that_is_not_there_is_a_failure() -> None:
@@ -135,3 +144,19 @@ def test_an_unknown_module_is_named() -> None:
 @pytest.mark.parametrize("path", sorted(Path(r1fleet.agent.__file__).parent.glob("*.py")), ids=lambda path: path.name)
 def test_the_agent_is_python_3_7(path: Path) -> None:
     ast.parse(path.read_text(), feature_version=(3, 7))
+
+
+def test_a_program_that_cannot_be_killed_does_not_hold_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*args: Any) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(["sleep", "600"], stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        return started[0]
+
+    monkeypatch.setattr(process, "_start", start)
+    monkeypatch.setattr(process, "_signal", lambda group, number: None)
+    with pytest.raises(CommandTimeout) as caught:
+        process.run(["sleep", "600"], timeout=0.1)
+    started[0].kill()
+    started[0].wait()
+    assert f"process {started[0].pid} could not be killed: it waits for a device" in str(caught.value)

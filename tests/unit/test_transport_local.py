@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from r1fleet.transport.greeting import Greeting, remote_command
 
 PROBE = """
 import os
+import signal
+import time
 ARGUMENTS = {"do": {"type": "str"}, "sha256": {"type": "str"}, "path": {"type": "str"}}
 def run(ctx):
     what = ctx.args["do"]
@@ -188,3 +192,25 @@ def test_the_remote_line_is_plain_for_every_shell() -> None:
     line = remote_command("abc")
     assert not set(line) & set("\\!\n`")
     assert line.count("'") == 2
+
+
+def test_an_agent_that_is_told_twice_to_end_ends(session: Session, tmp_path: Path) -> None:
+    pid = probe(session, "pid")["pid"]
+    begun = tmp_path / "begun"
+    future = session.submit(Call("shell", {"cmd": f"trap '' TERM; touch {begun}; sleep 600"}))
+    while not begun.exists():
+        time.sleep(0.02)
+    for _ in range(2):  # as systemd and sudo do when a host goes down
+        os.kill(pid, signal.SIGTERM)
+        time.sleep(0.1)
+    assert "closed by the host" in str(future.exception(10))
+
+
+def test_a_controller_that_stood_still_is_told_so(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr("r1fleet.transport.link._clock", lambda: now + 3600)
+    future = session.submit(Call("probe", {"do": "end"}))
+    error = future.exception(10)
+    assert isinstance(error, HostUnreachable)
+    assert "stood still" in str(error)
+    assert "30 seconds" in str(error.hint)

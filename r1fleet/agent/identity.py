@@ -1,0 +1,25 @@
+"""Who this agent is."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from typing import Any, Dict
+
+
+def introduction() -> Dict[str, Any]:
+    """Return what the controller is told at the start."""
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = str(os.geteuid())
+    return {"python": "%d.%d.%d" % sys.version_info[:3], "executable": sys.executable, "user": user, "pid": os.getpid()}
+
+
+def is_me(user: str) -> bool:
+    """Tell whether ``user`` is the one that this process is."""
+    try:
+        return pwd.getpwnam(user).pw_uid == os.geteuid()
+    except KeyError:
+        return False
