@@ -39,6 +39,7 @@ class FakeHost:
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     refuse: dict[str, str] = field(default_factory=dict)
     findings: list[dict[str, Any]] = field(default_factory=list)
+    config: dict[str, Any] | None = None
     stubborn: bool = False
     away: bool = False
     strays: list[dict[str, Any]] = field(default_factory=list)
@@ -90,6 +91,9 @@ class FakeHost:
         kinds = {row["kind"] for row in self.findings}
         passed = [{"kind": row["kind"], "ok": True, "detail": "", "value": "same"} for row in args["checks"]]
         return {"answers": [row for row in passed if row["kind"] not in kinds] + self.findings}
+
+    def _fleet_model(self, args: dict[str, Any]) -> Reply:
+        return {"config": self.config, "weight_bytes": 4096}
 
     def _fleet_lock(self, args: dict[str, Any]) -> Reply:
         held = self.locks.get(args["path"])

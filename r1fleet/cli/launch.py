@@ -11,7 +11,7 @@ import typer
 from r1fleet import launch as use_case
 from r1fleet.cli import options
 from r1fleet.cli.fleet import Fleet, Reach, access, fleets, one_deployment
-from r1fleet.cli.plan import offline_plan
+from r1fleet.cli.plan import planned
 from r1fleet.cli.secrets import api_key
 from r1fleet.console import renderer
 from r1fleet.console.views import plan_lines
@@ -19,7 +19,7 @@ from r1fleet.errors import SpecError
 from r1fleet.events import Note
 from r1fleet.facts import keep, recall
 from r1fleet.inventory.known import remember
-from r1fleet.launch import LaunchOptions, LaunchResult, gather
+from r1fleet.launch import LaunchOptions, LaunchResult, gather, read_shape
 from r1fleet.launch.plan import Plan
 from r1fleet.status import Access
 
@@ -90,10 +90,10 @@ def restart(
 def _start(deployment: str | None, found: tuple[Fleet, ...], way: Access, manner: Manner) -> int:
     fleet, name = one_deployment(found, deployment)
     try:
-        draft = offline_plan(fleet, name, recall(fleet.inventory.name))
+        draft = planned(fleet, name, recall(fleet.inventory.name))
         key = api_key(name, draft.deployment)
         with renderer(manner.output, verbosity=manner.verbosity) as console:
-            plan = draft if draft.complete else _complete(fleet, draft, way)
+            plan = _complete(fleet, draft, way)
             if manner.output != "json":
                 console.lines(*plan_lines(plan, commands=False), "")
             remember(fleet.inventory, "launched")
@@ -110,10 +110,12 @@ def _start(deployment: str | None, found: tuple[Fleet, ...], way: Access, manner
 
 def _complete(fleet: Fleet, draft: Plan, way: Access) -> Plan:
     """Ask the hosts for what the draft lacks."""
-    members = dict.fromkeys(rank.node.host for rank in draft.ranks)
-    facts = gather([fleet.hosts[host] for host in members], way)
-    keep(fleet.inventory.name, facts)
-    plan = offline_plan(fleet, draft.name, facts)
+    facts = recall(fleet.inventory.name)
+    if not draft.complete:
+        members = dict.fromkeys(rank.node.host for rank in draft.ranks)
+        facts = gather([fleet.hosts[host] for host in members], way)
+        keep(fleet.inventory.name, facts)
+    plan = planned(fleet, draft.name, facts, read_shape(draft, fleet.hosts, way))
     if not plan.complete:
         raise SpecError(
             f"{draft.name}: the hosts do not tell which address or interface their ranks talk on",

@@ -13,10 +13,11 @@ from r1fleet.cli import options
 from r1fleet.cli.fleet import Fleet, Reach, access, fleets, one_deployment
 from r1fleet.console.views import plan_lines
 from r1fleet.facts import HostFacts, keep, recall
-from r1fleet.launch import gather
+from r1fleet.launch import gather, read_shape
 from r1fleet.launch.build import build
 from r1fleet.launch.plan import Plan
 from r1fleet.launch.record import starts
+from r1fleet.topology import ModelShape
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -26,7 +27,9 @@ def plan(
     deployment: options.Deployment = None,
     inventories: options.Inventories = None,
     extra_vars: options.ExtraVars = None,
-    live: Annotated[bool, typer.Option("--live", help="Ask the hosts for their facts first.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the hosts first: for their facts and their model's shape.")
+    ] = False,
     ask_become: options.AskBecome = False,
     accept_new: options.AcceptNew = False,
     as_json: options.Json = False,
@@ -34,31 +37,28 @@ def plan(
     """Show every rank's exact command; connects only with --live."""
     reach = Reach(ask_become=ask_become, accept_new=accept_new, extra_vars=extra_vars)
     fleet, name = one_deployment(fleets(inventories, reach), deployment)
-    facts = recall(fleet.inventory.name)
-    if live:
-        facts = ask_facts(fleet, reach)
-    made = offline_plan(fleet, name, facts)
+    made = ask_hosts(fleet, name, reach) if live else planned(fleet, name, recall(fleet.inventory.name))
     if as_json:
         typer.echo(json.dumps({**made.as_json(), "starts": [list(start.argv) for start in starts(made)]}, indent=2))
         return
-    for line in plan_lines(made, facts_age=_age(facts)):
+    for line in plan_lines(made, facts_age=_age(recall(fleet.inventory.name))):
         typer.echo(line)
 
 
-def offline_plan(fleet: Fleet, name: str, facts: Mapping[str, HostFacts]) -> Plan:
+def planned(fleet: Fleet, name: str, facts: Mapping[str, HostFacts], shape: ModelShape | None = None) -> Plan:
     """Plan one deployment from what is written and what is known."""
-    return build(fleet.inventory, name, variables_of=fleet.variables_of, facts=facts)
+    return build(fleet.inventory, name, variables_of=fleet.variables_of, facts=facts, shape=shape)
 
 
-def ask_facts(fleet: Fleet, reach: Reach) -> dict[str, HostFacts]:
-    """Gather the hosts' facts and keep them."""
+def ask_hosts(fleet: Fleet, name: str, reach: Reach) -> Plan:
+    """Plan one deployment from what the hosts tell now; their facts are kept."""
     way = access(reach)
     try:
         facts = gather(fleet.hosts.values(), way)
+        keep(fleet.inventory.name, facts)
+        return planned(fleet, name, facts, read_shape(planned(fleet, name, facts), fleet.hosts, way))
     finally:
         way.transport.close()
-    keep(fleet.inventory.name, facts)
-    return facts
 
 
 def _age(facts: Mapping[str, HostFacts]) -> float | None:

@@ -1,7 +1,7 @@
 """Start one coordinated gang of ranks: all or none."""
 
 from r1fleet.launch.failure import Failure, GangFailed
-from r1fleet.launch.gather import gather
+from r1fleet.launch.gather import gather, read_shape
 from r1fleet.launch.lock import HeldLock, lock_release, lock_status
 from r1fleet.launch.options import LaunchOptions, LaunchResult
 from r1fleet.launch.restart import restart
@@ -19,6 +19,7 @@ __all__ = [
     "launch",
     "lock_release",
     "lock_status",
+    "read_shape",
     "restart",
     "stop",
 ]

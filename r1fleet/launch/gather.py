@@ -1,15 +1,17 @@
-"""Ask hosts for the facts that a plan needs."""
+"""Ask hosts for what a plan needs: their facts, and the shape of a model that only they know."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from r1fleet.errors import FleetError
 from r1fleet.facts import HostFacts, from_setup
 from r1fleet.inventory import Host
+from r1fleet.launch.plan import Plan
 from r1fleet.status.contact import Access, Contact
 from r1fleet.status.survey import lost_hosts
+from r1fleet.topology import ModelShape, known_shape, model_shape
 
 SUBSET = ["!all", "!min", "network", "hardware"]
 
@@ -28,3 +30,13 @@ def gather(hosts: Iterable[Host], access: Access) -> dict[str, HostFacts]:
     if lost:
         raise lost_hosts(lost)
     return facts
+
+
+def read_shape(draft: Plan, hosts: Mapping[str, Host], access: Access) -> ModelShape | None:
+    """Read the model's own config.json on the leader; None where the table of models knows it, or nothing does."""
+    if known_shape(draft.deployment.model) is not None or draft.deployment.model_path is None:
+        return None
+    leader = hosts[draft.gangs[0].leader.host]
+    with Contact(access, [leader]) as contact:
+        told = contact.ask(leader.name, "fleet_model", {"path": draft.deployment.model_path})
+    return model_shape(told["config"], weight_bytes=told["weight_bytes"]) if told["config"] else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from r1fleet.command import Command
@@ -58,7 +58,7 @@ def described(plan: Plan) -> dict[str, Any]:
         "cluster": plan.cluster,
         "name": plan.name,
         "deployment": plan.deployment.model_dump(mode="json"),
-        "gangs": [_plain(asdict(gang)) for gang in plan.gangs],
+        "gangs": [_plain(asdict(replace(gang, reasons=()))) for gang in plan.gangs],
         "ranks": [
             {
                 "host": rank.node.host,

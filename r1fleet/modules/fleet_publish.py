@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -19,10 +20,14 @@ LOCAL = True
 CHECK_MODE = False
 
 _CHUNK = 1024 * 1024
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
 
 
 def run(ctx: Context) -> dict[str, Any]:
-    """Check, flush to disk, rename; readers see the old folder or the new one, never a half."""
+    """Check, flush to disk, rename; readers see the old folder or the new one, never a mixture.
+
+    Where the kernel or the file system cannot exchange two folders, there is a moment without either.
+    """
     staged, target = ctx.args["staged"], ctx.args["target"]
     try:
         with open(os.path.join(staged, ctx.args["manifest"]), encoding="utf-8") as stream:
@@ -66,15 +71,33 @@ def _flush(staged: str) -> None:
 
 
 def _rename(staged: str, target: str) -> None:
-    aside = "%s.old-%d" % (target, os.getpid())
-    replaced = os.path.lexists(target)
-    if replaced:
+    if not os.path.lexists(target):
+        os.rename(staged, target)
+    elif _exchange(staged, target):
+        _remove(staged)
+    else:
+        aside = "%s.old-%d" % (target, os.getpid())
         os.rename(target, aside)
-    os.rename(staged, target)
-    if replaced:
-        shutil.rmtree(aside, ignore_errors=True)
+        os.rename(staged, target)
+        _remove(aside)
     parent = os.open(os.path.dirname(target), os.O_RDONLY)
     try:
         os.fsync(parent)
     finally:
         os.close(parent)
+
+
+def _exchange(one: str, other: str) -> bool:
+    """Let two paths change places in one step; False where that is not to be had."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    return bool(rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)
+
+
+def _remove(path: str) -> None:
+    if os.path.islink(path) or os.path.isfile(path):
+        os.unlink(path)
+    else:
+        shutil.rmtree(path, ignore_errors=True)

@@ -85,7 +85,7 @@ def _machine(name: str, deployment: Deployment, sites: Sequence[Site], hosts: in
     if AUTO in (deployment.tensor_parallel, deployment.pipeline_parallel):
         raise SpecError(
             f"deployment {name}: how many devices its hosts have is not known",
-            hint="declare `machine: 8xH200`, or gather facts first: r1fleet plan --live",
+            hint="declare what each host carries: `machine: 8xH200`",
         )
     data = 1 if deployment.data_parallel == AUTO else int(deployment.data_parallel)
     needed = world(Parallelism(int(deployment.tensor_parallel), int(deployment.pipeline_parallel), data))
@@ -97,7 +97,7 @@ def _vastai_dies(deployment: Deployment, declared: Machine) -> Machine:
         near = nearest_card(declared.name)
         raise SpecError(
             f"machine {deployment.machine!r}: how many dies {declared.name} has is not known",
-            hint=f"did you mean {near}?" if near else "declare 8xVA16, or gather facts first: r1fleet plan --live",
+            hint=f"did you mean {near}?" if near else "declare a known card: 8xVA16",
         )
     return declared
 

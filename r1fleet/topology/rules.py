@@ -166,6 +166,8 @@ def notes(ground: Ground, ways: Parallelism) -> Iterator[str]:
     weights, memory = weights_per_device(ground.shape, ways), ground.machine.memory_bytes
     if weights is None:
         yield "the size of the weights is not known: memory was not checked"
+    elif ground.accelerator == "cpu" and memory is None:
+        yield f"{_gib(weights)} of weights per device, in the host's own memory"
     elif memory is None:
         yield f"{_gib(weights)} of weights per device; the memory of {ground.machine.name} is not known"
     else:

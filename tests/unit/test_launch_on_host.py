@@ -19,12 +19,38 @@ from r1fleet.agent.completion import NoAnswer, complete, key_from
 from r1fleet.agent.context import Context, ModuleFailed
 from r1fleet.agent.processes import address, listeners, peers
 from r1fleet.agent.readiness import Judge
-from r1fleet.modules import fleet_check, fleet_lock, fleet_stage, fleet_state, fleet_stop
+from r1fleet.modules import fleet_check, fleet_lock, fleet_model, fleet_stage, fleet_state, fleet_stop
 
 
 def run(module: Any, **args: Any) -> dict[str, Any]:
     defaults = {name: row.get("default") for name, row in module.ARGUMENTS.items()}
     return dict(module.run(Context({**defaults, **args})))
+
+
+# --- the model --------------------------------------------------------------------------------------
+
+
+def test_a_models_folder_tells_its_configuration_and_the_bytes_of_its_weights(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"hidden_size": 64}')
+    for name in ("model-1.safetensors", "model-2.safetensors", "consolidated.safetensors", "notes.txt"):
+        (tmp_path / name).write_bytes(b"1234")
+
+    told = run(fleet_model, path=str(tmp_path))
+
+    assert (told["config"], told["weight_bytes"]) == ({"hidden_size": 64}, 8)
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", "[" * 100_000, '{"a": "' + "x" * 1024 * 1024 + '"}', "\udcff"])
+def test_a_configuration_that_is_none_is_no_answer(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text, errors="surrogateescape")
+
+    assert run(fleet_model, path=str(tmp_path))["config"] is None
+
+
+def test_no_folder_is_no_answer(tmp_path: Path) -> None:
+    told = run(fleet_model, path=str(tmp_path / "none"))
+
+    assert (told["config"], told["weight_bytes"]) == (None, None)
 
 
 # --- the lock ---------------------------------------------------------------------------------------

@@ -11,8 +11,11 @@ import pytest
 from r1fleet.errors import SpecError
 from r1fleet.facts import HostFacts, Interface
 from r1fleet.inventory import Group, Host, Inventory
+from r1fleet.launch import read_shape
 from r1fleet.launch.build import build
 from r1fleet.launch.plan import Plan
+from r1fleet.topology import model_shape
+from tests.fleets import Fleet
 
 TINY: dict[str, Any] = {
     "engine": "vllm",
@@ -119,6 +122,42 @@ def test_processes_are_named_for_deployment_replica_and_rank() -> None:
 def test_the_same_input_gives_the_same_digest_and_another_input_another() -> None:
     assert lab_plan().digest == lab_plan().digest
     assert lab_plan().digest != lab_plan(TINY | {"max_model_len": 1024}).digest
+
+
+CONFIG = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 3, "intermediate_size": 512}
+
+
+def test_a_model_that_no_table_knows_is_read_from_the_leaders_folder() -> None:
+    hosts = Fleet("h1", "h2")
+    hosts["h1"].config = CONFIG
+    draft = lab_plan()
+
+    shape = read_shape(draft, hosts.hosts, hosts.access)
+
+    assert shape is not None
+    assert (shape.heads, shape.weight_bytes) == (3, 4096)
+    assert hosts["h1"].calls == [("fleet_model", {"path": "/var/lib/r1fleet/weights/tiny"})]
+    with pytest.raises(SpecError, match="3 attention heads cannot be divided by tp 2"):
+        build(fleet(TINY, "h1", "h2"), "tiny", variables_of=variables, shape=shape)
+
+
+def test_a_model_that_the_table_knows_is_not_asked_for() -> None:
+    hosts = Fleet("h1", "h2")
+    known = TINY | {"model": "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"}
+
+    assert read_shape(lab_plan(known), hosts.hosts, hosts.access) is None
+    assert hosts.order == []
+
+
+def test_what_is_known_of_the_model_explains_the_plan_and_makes_it_no_other() -> None:
+    shape = model_shape(CONFIG | {"num_attention_heads": 4}, weight_bytes=64 * 1024**2)
+    facts = {"h1": lab_facts(1), "h2": lab_facts(2)}
+
+    plan = build(fleet(TINY, "h1", "h2"), "tiny", variables_of=variables, facts=facts, shape=shape)
+
+    assert "32 MiB of weights per device, in the host's own memory" in plan.notes
+    assert not any("not known" in note for note in plan.notes)
+    assert plan.digest == lab_plan().digest
 
 
 def test_without_facts_the_interface_is_left_open_and_the_plan_is_incomplete() -> None:

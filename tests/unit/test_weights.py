@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from r1fleet.agent.context import Context
 from r1fleet.errors import HostFailed, HostUnreachable, Where
 from r1fleet.local.session import LocalSession
+from r1fleet.modules import fleet_publish
 from r1fleet.transport import Become, Call, Completed, Reply
 from r1fleet.weights import MANIFEST, parse, sync_directory
 from r1fleet.weights.soundness import problems
@@ -129,6 +131,29 @@ def test_other_content_under_the_same_name_is_replaced_whole(hosts: list[FolderH
     sync_directory(hosts[0], PATH, hosts[1:2])
     assert held(hosts[1]) == held(hosts[0])
     assert leftovers(hosts[1]) == []
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_a_published_folder_takes_the_place_of_what_was_there(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, *, exchanges: bool
+) -> None:
+    staged, target, elsewhere = tmp_path / ".model.part", tmp_path / "model", tmp_path / "elsewhere"
+    for folder in (staged, elsewhere):
+        folder.mkdir()
+    (staged / "new").write_bytes(b"new")
+    (staged / MANIFEST).write_text(
+        json.dumps({"files": [{"path": "new", "sha256": hashlib.sha256(b"new").hexdigest()}]})
+    )
+    (elsewhere / "old").touch()
+    target.symlink_to(elsewhere) if kind == "link" else elsewhere.rename(target)
+    if not exchanges:
+        monkeypatch.setattr(fleet_publish, "_exchange", lambda *_: False)
+
+    fleet_publish.run(Context({"staged": str(staged), "target": str(target), "manifest": MANIFEST}))
+
+    assert {path.name for path in target.iterdir()} == {"new", MANIFEST}
+    assert {path.name for path in tmp_path.iterdir()} == {"model"} | ({"elsewhere"} if kind == "link" else set())
 
 
 def test_files_that_were_staged_before_do_not_travel_again(hosts: list[FolderHost]) -> None:
