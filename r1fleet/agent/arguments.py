@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from types import ModuleType
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from r1fleet.agent import conversions
+from r1fleet.agent import conversions, nearest
 from r1fleet.agent.outcome import ModuleFailed
 
 Row = Mapping[str, Any]
@@ -83,10 +82,10 @@ def check_names(module: str, given: Iterable[str], spec: Spec) -> None:
         if not name.startswith("_")
     )
     public = [name for name in known if not name.startswith("_")]
-    nearest = [match for name in unknown for match in difflib.get_close_matches(name, public, 1)]
+    similar = nearest.nearest(unknown, public)
     raise ArgumentError(
         "Unsupported parameters for (%s) module: %s. Supported parameters include: %s.%s"
-        % (module, ", ".join(unknown), supported, " Did you mean %s?" % ", ".join(nearest) if nearest else "")
+        % (module, ", ".join(unknown), supported, " Did you mean %s?" % ", ".join(similar) if similar else "")
     )
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import traceback
 from types import ModuleType
 from typing import Any, Dict, Iterator, Mapping, Optional
 
-from r1fleet.agent import arguments
+from r1fleet.agent import arguments, trace
 from r1fleet.agent.context import Context, Line
 from r1fleet.agent.outcome import ModuleFailed
 
@@ -31,11 +30,12 @@ def invoke(
     stem = name.rpartition(".")[2]
     try:
         code = importlib.import_module(name)
+        spec = arguments.Spec.of(code)
     except ImportError as error:
         return {"changed": False, "failed": True, "msg": "the module %s cannot be loaded here: %s" % (stem, error)}
     ctx = Context({}, check=check, diff=diff, environment=environment, cache=cache, line=line)
     try:
-        ctx.args.update(arguments.validate(stem, args, arguments.Spec.of(code)))
+        ctx.args.update(arguments.validate(stem, args, spec))
         with _environment(ctx.environment):
             reply = _run(code, stem, ctx)
     except ModuleFailed as failure:
@@ -61,8 +61,7 @@ def _crashed(stem: str, error: Exception) -> Reply:
     text = "%s: %s" % (type(error).__name__, error)
     if isinstance(error, OSError) and error.strerror:
         text = "%s%s" % (error.strerror, ": %s" % os.fsdecode(error.filename) if error.filename else "")
-    trace = traceback.format_exc()
-    return {"changed": False, "failed": True, "msg": "%s: %s" % (stem, text), "exception": trace}
+    return {"changed": False, "failed": True, "msg": "%s: %s" % (stem, text), "exception": trace.current()}
 
 
 @contextlib.contextmanager

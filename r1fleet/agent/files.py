@@ -8,11 +8,10 @@ import grp
 import hashlib
 import os
 import pwd
-import shutil
 import stat
-import tempfile
 from typing import Any, Dict, Optional
 
+from r1fleet.agent import places
 from r1fleet.agent.context import ModuleFailed
 from r1fleet.agent.permissions import FILE_ARGUMENTS, apply_permissions, current_umask
 
@@ -97,7 +96,7 @@ def install(source: str, path: str, *, mode: Optional[int] = None, in_place: boo
         return
     neighbour = _neighbour(target)
     try:
-        shutil.copyfile(source, neighbour)
+        _copy(source, neighbour)
         _take_place(neighbour, target, mode, in_place=in_place)
     finally:
         _remove(neighbour)
@@ -167,8 +166,9 @@ def content_diff(before: Optional[bytes], after: Optional[bytes], path: str) -> 
 
 def _neighbour(target: str) -> str:
     folder = os.path.dirname(target)
+    path = places.fresh_name(folder, ".r1fleet-")
     try:
-        descriptor, path = tempfile.mkstemp(prefix=".r1fleet-", dir=folder)
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ModuleFailed("cannot write in %s: %s" % (folder, error.strerror)) from error
     os.close(descriptor)
@@ -183,7 +183,16 @@ def _take_place(source: str, target: str, mode: Optional[int], *, in_place: bool
         if not in_place or error.errno not in _COPY_INSTEAD:
             raise ModuleFailed("cannot replace %s: %s" % (target, error.strerror), path=target) from error
         # A mount point (a file bound into a container) can be written, never replaced.
-        shutil.copyfile(source, target)
+        _copy(source, target)
+
+
+def _copy(source: str, target: str) -> None:
+    with open(source, "rb") as reader, open(target, "wb") as writer:
+        while True:
+            chunk = reader.read(_CHUNK)
+            if not chunk:
+                return
+            writer.write(chunk)
 
 
 def _dress(source: str, target: str, mode: Optional[int]) -> None:

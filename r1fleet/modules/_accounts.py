@@ -5,10 +5,10 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import shutil
 import time
 from typing import Any
 
+from r1fleet.agent import trees
 from r1fleet.agent.context import Context
 
 SHADOW = "/etc/shadow"
@@ -194,7 +194,7 @@ def complete_home(ctx: Context) -> None:
     skeleton = ctx.args["skeleton"] or "/etc/skel"
     try:
         if os.path.isdir(skeleton):
-            shutil.copytree(skeleton, account.pw_dir, symlinks=True)
+            trees.copy(skeleton, account.pw_dir)
         else:
             os.makedirs(account.pw_dir)
     except OSError as error:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import configparser
 import datetime
 import glob
+import importlib.machinery
 import json
 import os
 import pwd
 import shlex
 import socket
-import ssl
 import sys
 import time
 from typing import Any
@@ -54,7 +54,7 @@ def python(ctx: Context) -> dict[str, Any]:
         "version": version,
         "version_info": list(info),
         "executable": sys.executable,
-        "has_sslcontext": hasattr(ssl, "SSLContext"),
+        "has_sslcontext": importlib.machinery.PathFinder.find_spec("_ssl") is not None,
         "type": sys.implementation.name,
     }
     return {"python": facts}

@@ -10,8 +10,8 @@ import time
 from typing import Any, NamedTuple
 
 from r1fleet.agent.context import Context, ModuleFailed
+from r1fleet.modules import _debfile as debfile
 from r1fleet.modules._aptget import apt_get, did_something
-from r1fleet.modules._debfile import install_file
 from r1fleet.modules._dpkg import LISTS, Installed, Package, automatic, compare_versions, installed, offered
 
 ARGUMENTS = {
@@ -79,7 +79,7 @@ def run(ctx: Context) -> dict[str, Any]:
     if args["upgrade"] != "no":
         return dict(_upgrade(ctx, args["upgrade"]), **cache)
     if args["deb"]:
-        return dict(install_file(ctx, args["deb"]), **cache)
+        return dict(debfile.install_file(ctx, args["deb"]), **cache)
     if "*" in names:
         if args["state"] != "latest":
             ctx.fail("unable to install all packages: name=* needs state=latest")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from typing import Any
 
+from r1fleet.agent import trees
 from r1fleet.agent.context import Context, ModuleFailed
 from r1fleet.agent.files import FILE_ARGUMENTS, apply_permissions, path_info, state_of
 from r1fleet.modules._links import hard_link, symbolic_link
@@ -85,7 +85,7 @@ def _absent(ctx: Context, path: str, diff: dict[str, Any]) -> dict[str, Any]:
         return {"path": path, "changed": True}
     try:
         if present == "directory":
-            shutil.rmtree(path)
+            trees.remove(path)
         else:
             os.unlink(path)
     except FileNotFoundError:

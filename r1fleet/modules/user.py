@@ -9,7 +9,7 @@ from typing import Any
 
 from r1fleet.agent.context import Context
 from r1fleet.modules import _accounts as accounts
-from r1fleet.modules._sshkey import make_key
+from r1fleet.modules import _sshkey as sshkey
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True, "aliases": ["user"]},
@@ -138,4 +138,4 @@ def _described(ctx: Context) -> dict[str, Any]:
 
 def _ssh_key(ctx: Context) -> dict[str, Any]:
     account = accounts.find_user(ctx.args["name"])
-    return make_key(ctx, account) if ctx.args["generate_ssh_key"] and account else {}
+    return sshkey.make_key(ctx, account) if ctx.args["generate_ssh_key"] and account else {}
