@@ -25,6 +25,7 @@ from r1fleet.playbook.model import Node, Task
 from r1fleet.playbook.outcome import Outcome, failure, of_items
 from r1fleet.playbook.perform import Performer, judge, with_item
 from r1fleet.playbook.scope import PENDING, OtherHosts, PendingResult, Scope
+from r1fleet.playbook.secrecy import secrets_of, without
 from r1fleet.playbook.state import HostState, RunState
 from r1fleet.playbook.variables import scope_of
 from r1fleet.transport import Call, Reply, Session
@@ -47,6 +48,14 @@ def may_go_ahead(run: RunState, node: Node) -> bool:
     return all(getattr(node.settings, name) is None for name in _ALONE)
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One call under way."""
+
+    reply: Future[Reply]
+    secrets: tuple[str, ...]  # that the reply must not show
+
+
 @dataclass(slots=True)
 class _Sent:
     """One task under way on one host: an outcome per item, or the future of its reply."""
@@ -54,7 +63,7 @@ class _Sent:
     task: Task
     index: int
     begin: float
-    turns: list[tuple[Scope, Item | None, Outcome | Future[Reply]]] = field(default_factory=list)
+    turns: list[tuple[Scope, Item | None, Outcome | _Asked]] = field(default_factory=list)
     ended: Outcome | None = None  # where the task ended without its items
 
     @property
@@ -139,11 +148,15 @@ class Window:
         prepared = [(item.scope if item else scope, item) for item in items]
         calls = [await self._planned(task, state, seen) for seen, _ in prepared]
         for (seen, item), call in zip(prepared, calls, strict=True):
-            part = call if isinstance(call, Outcome) else session.submit(replace(call, window=(self._name, index)))
+            part = call if isinstance(call, Outcome) else self._ask(session, replace(call, window=(self._name, index)))
             one.turns.append((seen, item, part))
         if task.register:
             state.fresh[task.register] = PENDING
         return one
+
+    @staticmethod
+    def _ask(session: Session, call: Call) -> _Asked:
+        return _Asked(session.submit(call), secrets_of(call))
 
     async def _planned(self, task: Task, state: HostState, scope: Scope) -> Outcome | Call:
         return await with_digests(lambda: self._performer.planned(task, state, scope, plan))
@@ -176,9 +189,9 @@ class Window:
                 break
         return of_items(outcomes)
 
-    async def _answered(self, task: Task, state: HostState, scope: Scope, future: Future[Reply]) -> Outcome:
+    async def _answered(self, task: Task, state: HostState, scope: Scope, asked: _Asked) -> Outcome:
         try:
-            reply = await asyncio.wrap_future(future)
+            reply = without(asked.secrets, await asyncio.wrap_future(asked.reply))
         except FleetError as error:
             return failure(error)
         learn(task, state, state, reply)

@@ -11,6 +11,7 @@ from r1fleet.errors import Where
 from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.model import Task
 from r1fleet.playbook.scope import Scope
+from r1fleet.playbook.secrecy import secrets_of, without
 from r1fleet.playbook.sessions import Sessions
 from r1fleet.playbook.state import HostState, RunState
 from r1fleet.playbook.templating import TemplateFailed, render
@@ -59,7 +60,7 @@ class Work:
     async def submit(self, call: Call) -> Reply:
         """Run a call and wait for its reply."""
         session = await self.session()
-        return await asyncio.wrap_future(session.submit(call))
+        return without(secrets_of(call), await asyncio.wrap_future(session.submit(call)))
 
     async def blocking(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """Run a function that waits for the host in a thread."""

@@ -444,3 +444,18 @@ def test_results_tell_where_they_were_made_and_to_which_task_an_item_belongs(pro
     assert item.where == task.where
     assert item.where.endswith(":6:7")
     assert {event.delegate for event in told.events if isinstance(event, TaskResult) and event.host == "h2"} == {""}
+
+
+@pytest.mark.parametrize("extra", ["", "  ignore_errors: true\n"])
+def test_secret_arguments_are_masked_in_every_result(project: Project, extra: str) -> None:
+    def careless(_: str, call: Call) -> Reply:
+        said = str(call.args.get("password"))
+        return {"changed": True, "password": said, "msg": f"set {said}!", "deep": [{"x": f"<{said}>"}], "uid": 7}
+
+    told = project.tasks(f"- name: one\n  user: {{name: ann, password: hunter2}}\n{extra}", FakeTransport(careless))
+    result = told.result("one")
+    assert result["password"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    assert result["msg"] == "set ********!"
+    assert result["deep"] == [{"x": "<********>"}]
+    assert result["uid"] == 7
+    assert "hunter2" not in repr(told.events)
