@@ -133,7 +133,9 @@ def _mark(contact: Contact, views: Mapping[str, DeploymentView], state: str, det
     for host, view in views.items():
         if view.current is None or (view.current.state == state and not _busy(view)):
             continue
-        marker = Current(view.current.generation, view.current.digest, state, view.current.host, by, detail)
+        ended = tuple(rank.name for rank in view.ranks if rank.alive)
+        old = view.current
+        marker = Current(old.generation, old.digest, state, old.host, by, detail, stopped=ended)
         args[host] = {
             "folder": folder_of(view.name),
             "current": marker.as_json(),

@@ -19,9 +19,9 @@ def rank_state(rank: RankRecord, view: DeploymentView | None, *, ready: bool) ->
         return UNKNOWN, view.problem or "its host holds another generation"
     if seen.alive:
         return (READY, "") if ready else ("running", "")
-    if view.current.state == STOPPED:
-        orphans = f"{seen.processes} processes are left" if seen.processes else ""
-        return STOPPED, orphans
+    if view.current.state == STOPPED or seen.name in view.current.stopped:
+        why = "" if view.current.state == STOPPED else "with the others"
+        return STOPPED, f"{seen.processes} processes are left" if seen.processes else why
     return FAILED, ended(seen, rebooted=view.rebooted)
 
 

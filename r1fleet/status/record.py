@@ -93,7 +93,10 @@ class DeploymentRecord:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """A host's marker of its current generation; ``state`` is what the last launch or stop has written."""
+    """A host's marker of its current generation.
+
+    ``state`` is what the last launch or stop has written; ``stopped`` names the ranks that it ended while they ran.
+    """
 
     generation: int
     digest: str
@@ -103,6 +106,7 @@ class Current:
     detail: str = ""
     time: float = 0.0
     boot_id: str = ""
+    stopped: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Turn into plain data; time and boot are the host's to add."""
@@ -135,7 +139,8 @@ def read_current(data: Mapping[str, Any], host: str) -> Current:
     """Read a current.json."""
     _expect_schema(data, host, "current.json")
     try:
-        return Current(**{key: value for key, value in data.items() if key != "schema"})
+        fields = {key: value for key, value in data.items() if key != "schema"}
+        return Current(**{**fields, "stopped": tuple(fields.get("stopped", ()))})
     except TypeError as error:
         raise _broken(host, "current.json", error) from error
 

@@ -13,7 +13,7 @@ import pytest
 from r1fleet.errors import ExitCode, HostFailed, HostUnreachable, UsageError
 from r1fleet.events import Event, LogLines, Note
 from r1fleet.inventory import Inventory
-from r1fleet.launch import LaunchOptions, launch, stop
+from r1fleet.launch import GangFailed, LaunchOptions, launch, stop
 from r1fleet.status import AskOptions, LogOptions, StatusOptions, StatusReport, ask, logs, status
 from tests.fleets import READY, Fleet
 from tests.gangs import rehearsal
@@ -113,6 +113,21 @@ def test_a_stopped_gang_says_so(fleet: Fleet) -> None:
     row = report.deployments[0]
     assert (row.state, [rank.state for rank in row.ranks], row.sample) == ("stopped", ["stopped", "stopped"], "")
     assert report.exit_code is ExitCode.OK
+
+
+def test_a_rank_that_was_stopped_because_another_failed_is_no_failure(fleet: Fleet) -> None:
+    fleet["b"].look = lambda host: host.end(unit(1), 9) if host.units else None
+    plan = rehearsal([("a", "127.0.0.1"), ("b", "127.0.0.2")])
+    with pytest.raises(GangFailed):
+        launch(plan, fleet.access, lambda event: None, LaunchOptions(hosts=fleet.hosts, interval=0.01))
+
+    row = look(fleet).deployments[0]
+
+    assert (row.state, "rank 1 on b" in row.detail) == ("failed", True)
+    assert [(rank.state, rank.detail) for rank in row.ranks] == [
+        ("stopped", "with the others"),
+        ("failed", "is not running"),
+    ]
 
 
 def test_a_rebooted_host_is_told_as_the_reason(fleet: Fleet) -> None:
