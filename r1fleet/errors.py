@@ -92,6 +92,12 @@ class PreflightFailed(FleetError):
     exit_code = ExitCode.PREFLIGHT
 
 
+class Interrupted(FleetError):
+    """The user pressed Ctrl-C."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
 class LockHeld(FleetError):
     """Another launch holds the deployment's lock."""
 

@@ -60,8 +60,14 @@ def _run(code: ModuleType, stem: str, ctx: Context) -> Reply:
 def _crashed(stem: str, error: Exception) -> Reply:
     text = "%s: %s" % (type(error).__name__, error)
     if isinstance(error, OSError) and error.strerror:
-        text = "%s%s" % (error.strerror, ": %s" % os.fsdecode(error.filename) if error.filename else "")
+        text = "%s%s" % (error.strerror, ": %s" % _place(os.fsdecode(error.filename)) if error.filename else "")
     return {"changed": False, "failed": True, "msg": "%s: %s" % (stem, text), "exception": trace.current()}
+
+
+def _place(path: str) -> str:
+    """Return the folder where a temporary name of ours stands for what was to be written, else the path."""
+    folder, ours, _ = path.partition("/.r1fleet-")
+    return folder or "/" if ours else path
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from typing import BinaryIO
 
@@ -31,7 +32,7 @@ class Incoming:
             try:
                 self._stream.write(frame.payload)
             except (OSError, ValueError) as error:  # the disk is full, or the call has gone and closed the file
-                self._error = getattr(error, "strerror", None) or str(error)
+                self._error = "%s: %s" % (_folder(self._stream.name), getattr(error, "strerror", None) or error)
 
     def wait(self, sha256: str) -> None:
         """Wait for the end and check what came."""
@@ -40,3 +41,8 @@ class Incoming:
             raise ModuleFailed("cannot receive content: %s" % self._error)
         if self._summer.hexdigest() != sha256:
             raise ModuleFailed("the content that arrived is not what was announced (has its file changed meanwhile?)")
+
+
+def _folder(path: str) -> str:
+    """Return the folder that people know: content lies two levels below it while it comes."""
+    return os.path.dirname(os.path.dirname(path))

@@ -17,7 +17,7 @@ from typer.exceptions import TyperException
 from r1fleet import __version__
 from r1fleet.cache import cache_dir
 from r1fleet.console.errors import render_error
-from r1fleet.errors import ExitCode, FleetError
+from r1fleet.errors import ExitCode, FleetError, Interrupted
 
 HELP = """From bare SSH hosts to an answering LLM endpoint.
 
@@ -82,12 +82,6 @@ class CommandTable(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             raise Interrupted("interrupted") from interrupt
-
-
-class Interrupted(FleetError):
-    """The user pressed Ctrl-C."""
-
-    exit_code = ExitCode.INTERRUPTED
 
 
 root = typer.Typer(

@@ -25,7 +25,9 @@ class Board:
         if self._last is task and self._run.current.free:
             return
         self._last = task
-        self._run.observer(TaskStarted(self.title(task, state), task.action, _role(task), str(task.where), handler))
+        title = self.title(task, state)
+        self._run.at, self._run.through = (title, task), set()
+        self._run.observer(TaskStarted(title, task.action, _role(task), str(task.where), handler))
 
     def title(self, task: Task, state: HostState) -> str:
         """Return a task's name, rendered where it can be."""
@@ -60,6 +62,7 @@ class Board:
         state.unreachable = state.unreachable or status == "unreachable"
         if self._run.current.free:
             self.started(task, state)
+        self._run.through.add(state.name)
         result = censored(outcome.result) if self._hidden(task, state) else outcome.result
         self._run.observer(
             TaskResult(

@@ -45,7 +45,7 @@ def finished(result: Reply) -> Outcome:
 
 def failure(error: FleetError) -> Outcome:
     """Return the outcome of an error."""
-    msg = masked(f"{error.what}{f' ({error.where})' if error.where else ''}")
+    msg = masked(f"{error.what}{f' ({error.where})' if error.where and error.where.path else ''}")
     hint = {"hint": masked(error.hint)} if error.hint else {}
     if isinstance(error, HostUnreachable):
         return Outcome("unreachable", {"unreachable": True, "changed": False, "msg": masked(error.what), **hint})

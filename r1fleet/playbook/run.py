@@ -17,6 +17,7 @@ from r1fleet.playbook.board import Board
 from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.includes import Includes
 from r1fleet.playbook.inherit import as_tuple
+from r1fleet.playbook.interruption import interruption
 from r1fleet.playbook.lookups import find_file
 from r1fleet.playbook.model import Play, Playbook, Settings, Task
 from r1fleet.playbook.options import Options
@@ -41,6 +42,8 @@ def run(playbook: Playbook, inventory: Inventory, transport: Transport, observer
     begin = time.monotonic()
     try:
         asyncio.run(_Runner(state, transport, Search.beside(inventory.path)).all(playbook))
+    except KeyboardInterrupt as interrupt:
+        raise interruption(state) from interrupt
     finally:
         recap = Recap(
             {name: host.counts for name, host in state.hosts.items() if host.counts != HostCounts()},
@@ -175,6 +178,9 @@ _GATHERING = (
     "ignore_errors",
     "vars",
     "module_defaults",
+    "connection",
+    "remote_user",
+    "port",
 )
 
 

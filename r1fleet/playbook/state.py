@@ -79,6 +79,8 @@ class RunState:
         self.hosts: dict[str, HostState] = {}
         self.play: PlayState | None = None
         self.custom_stats: dict[str, Any] = {}
+        self.at: tuple[str, Task] | None = None  # the task that was last begun, with its title
+        self.through: set[str] = set()  # hosts that have ended it
         self.starting = options.start_at_task is None  # False while --start-at-task is still looked for
 
     def host(self, name: str) -> HostState:

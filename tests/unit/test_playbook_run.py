@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from r1fleet.errors import ExitCode, HostUnreachable, PlaybookError
+from r1fleet.errors import ExitCode, HostUnreachable, Interrupted, PlaybookError
 from r1fleet.events import HostCounts, ItemResult, Recap, TaskResult
 from r1fleet.playbook import exit_code
 from r1fleet.transport import Call, Reply
@@ -399,8 +399,11 @@ def test_an_interrupt_closes_the_sessions_and_tells_the_recap(project: Project) 
         return shell(host, call)
 
     transport = FakeTransport(interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        project.tasks("- command: echo 1\n- command: echo 2\n- command: echo 3\n", transport)
+    with pytest.raises(Interrupted) as caught:
+        project.tasks("- command: echo 1\n- name: Two\n  command: echo 2\n- command: echo 3\n", transport)
+    assert caught.value.what.startswith('interrupted in task "Two"; stopped on ')
+    assert "--start-at-task Two" in str(caught.value)
+    assert caught.value.where is not None
     assert transport.closed
     assert "echo 3" not in [call.args["cmd"] for _, call in transport.calls]
 
