@@ -34,6 +34,12 @@ def clear() -> None:
         _root = None
 
 
+def forget() -> None:
+    """Leave the temporary folder to the process that this one was forked from."""
+    global _root
+    _root = None
+
+
 def fresh_name(directory: str, prefix: str = "") -> str:
     """Return a path in ``directory`` that nobody can guess.
 

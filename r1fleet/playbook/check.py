@@ -48,7 +48,7 @@ def check_task(task: Task, problems: Problems) -> None:
     """Check one task."""
     _check_templates(task, problems)
     known = catalogue.find(task.action)
-    if known is not None and not known.any_argument:
+    if known is not None and not known.any_argument and task.given is None:
         _check_arguments(task, known, problems)
 
 
@@ -59,7 +59,7 @@ def check_values(value: Any, problems: Problems) -> None:
 
 
 def _check_templates(task: Task, problems: Problems) -> None:
-    for value in (task.name, task.args, task.retries, task.delay, task.listen):
+    for value in (task.name, task.args, task.given, task.retries, task.delay, task.limit, task.poll, task.listen):
         check_values(value, problems)
     for name in _EXPRESSIONS:
         _check_expressions(getattr(task, name), problems)

@@ -53,8 +53,7 @@ class Includes:
             return failure(error), []
         pairs = [self._one(task, item.scope, item) for item in items]
         for item, (outcome, _) in zip(items, pairs, strict=True):
-            if outcome.status != "ok":
-                self._tell(task, state, label_of(task.loop, item), outcome)
+            self._tell(task, state, label_of(task.loop, item), outcome)
         return of_items([outcome for outcome, _ in pairs]), [wanted for _, wanted in pairs if wanted]
 
     def _tell(self, task: Task, state: HostState, label: str, outcome: Outcome) -> None:

@@ -10,16 +10,19 @@ from r1fleet.inventory.source import Block as Written
 from r1fleet.inventory.source import Text
 from r1fleet.playbook.catalogue import COLLECTIONS
 from r1fleet.playbook.keywords import check_collections
+from r1fleet.playbook.lazy import is_template
 from r1fleet.playbook.model import Settings
 from r1fleet.playbook.problems import Problems
 from r1fleet.playbook.scope import where_of
 
+CONNECTIONS = ("local", "ssh", "smart", "paramiko", "paramiko_ssh")
 _LISTS = ("when", "tags", "notify")
 _MAPS = ("vars", "environment", "module_defaults")
 _SINGLE = (
     "become", "become_user", "become_method", "become_flags", "check_mode", "diff", "no_log", "ignore_errors",
     "ignore_unreachable", "run_once",
     "delegate_to", "delegate_facts", "any_errors_fatal", "throttle", "timeout",
+    "connection", "remote_user", "port",
 )  # fmt: skip
 
 
@@ -37,6 +40,10 @@ def handed_down(outer: Settings, written: Mapping[Any, Any], problems: Problems)
     for name in _SINGLE:
         if name in written:
             changes[name] = written[name]
+    connection = changes.get("connection")
+    if connection is not None and not is_template(connection) and connection not in CONNECTIONS:
+        hint = f"one of {', '.join(CONNECTIONS)}"
+        problems.add(f"connection {str(connection)!r} is not supported", where_of(connection), hint=hint)
     return replace(outer, **changes) if changes else outer
 
 

@@ -11,10 +11,10 @@ from r1fleet.playbook.problems import Problems
 
 INHERITED = frozenset(
     {
-        "any_errors_fatal", "become", "become_flags", "become_method", "become_user", "check_mode", "delegate_facts",
-        "delegate_to", "diff",
-        "environment", "ignore_errors", "ignore_unreachable", "module_defaults", "no_log", "notify", "run_once",
-        "tags", "throttle", "timeout",
+        "any_errors_fatal", "become", "become_flags", "become_method", "become_user", "check_mode", "connection",
+        "delegate_facts", "delegate_to", "diff",
+        "environment", "ignore_errors", "ignore_unreachable", "module_defaults", "no_log", "notify", "port",
+        "remote_user", "run_once", "tags", "throttle", "timeout",
         "vars", "when",
     }
 )  # fmt: skip
@@ -23,17 +23,17 @@ ACCEPTED = frozenset(
 )  # collections: names are resolved in a fixed set, searching another is refused
 PLAY = ACCEPTED | (INHERITED - {"when", "notify", "delegate_to", "delegate_facts"}) | frozenset(
     {
-        "connection", "force_handlers", "gather_facts", "gather_subset", "gather_timeout", "handlers", "hosts",
+        "force_handlers", "gather_facts", "gather_subset", "gather_timeout", "handlers", "hosts",
         "max_fail_percentage", "order",
-        "post_tasks", "pre_tasks", "remote_user", "roles", "serial", "strategy", "tasks", "vars_files", "vars_prompt",
+        "post_tasks", "pre_tasks", "roles", "serial", "strategy", "tasks", "vars_files", "vars_prompt",
     }
 )  # fmt: skip
 BLOCK = ACCEPTED | INHERITED | frozenset({"block", "rescue", "always"})
 ROLE = ACCEPTED | (INHERITED - {"notify"}) | frozenset({"role"})
 TASK = ACCEPTED | INHERITED | frozenset(
     {
-        "action", "args", "changed_when", "delay", "failed_when", "local_action", "loop", "loop_control", "register",
-        "retries", "until",
+        "action", "args", "async", "changed_when", "delay", "failed_when", "local_action", "loop",
+        "loop_control", "poll", "register", "retries", "until",
     }
 )  # fmt: skip
 HANDLER = TASK | {"listen"}
@@ -41,14 +41,9 @@ IMPORT_PLAYBOOK = frozenset({"import_playbook", "ansible.builtin.import_playbook
 LOOP_CONTROL = frozenset({"break_when", "extended", "extended_allitems", "index_var", "label", "loop_var", "pause"})
 
 REFUSED = {
-    "async": "run it as a systemd unit, or wait for it with `until`",
-    "poll": "run it as a systemd unit, or wait for it with `until`",
     "become_exe": "the become program is sudo",
-    "connection": "set ansible_connection for the host, or `connection: local` for the play",
     "debugger": "use --start-at-task and -v",
     "fact_path": "put local facts into /etc/ansible/facts.d",
-    "port": "set ansible_port in the inventory",
-    "remote_user": "set ansible_user in the inventory, or remote_user for the play",
     "include": "use include_tasks or import_tasks",
     "with_inventory_hostnames": "use `loop: \"{{ query('items', groups[...]) }}\"`",
     "with_url": "use get_url, or `loop` over lookup('url')",

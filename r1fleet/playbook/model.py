@@ -37,6 +37,9 @@ class Settings:
     any_errors_fatal: Any = None
     throttle: Any = None
     timeout: Any = None
+    connection: Any = None
+    remote_user: Any = None
+    port: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,9 @@ class Task:
     until: tuple[Any, ...] = ()
     retries: Any = None
     delay: Any = 5
+    limit: Any = None  # `async`: the job's seconds
+    poll: Any = 10
+    given: Any = None  # a template that gives further arguments
     changed_when: tuple[Any, ...] = ()
     failed_when: tuple[Any, ...] = ()
     listen: tuple[str, ...] = ()

@@ -149,6 +149,3 @@ def _check_choices(item: Written, problems: Problems) -> None:
         if isinstance(value, Text) and not has_template(value) and value not in allowed:
             hint = f"one of {', '.join(sorted(choice for choice in allowed if '.' not in choice))}"
             problems.add(f"{name} {str(value)!r} is not supported", item.at(name), hint=hint)
-    connection = item.get("connection")
-    if connection is not None and connection not in {"local", "ssh", "smart"}:
-        problems.add(f"connection {str(connection)!r} is not supported", item.at("connection"), hint="local or ssh")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from r1fleet.agent.arguments import ArgumentError, check_names
 from r1fleet.errors import FleetError
 from r1fleet.events import ItemResult, Note
 from r1fleet.playbook import catalogue
@@ -16,10 +17,10 @@ from r1fleet.playbook.learn import learn, register
 from r1fleet.playbook.loops import Item, items_of, label_of, turns
 from r1fleet.playbook.model import Loop, Task
 from r1fleet.playbook.outcome import Outcome, censored, failure, finished, of_items, skipped
-from r1fleet.playbook.scope import Scope
+from r1fleet.playbook.scope import Scope, where_of
 from r1fleet.playbook.sessions import Sessions
 from r1fleet.playbook.state import HostState, RunState
-from r1fleet.playbook.templating import render, truth
+from r1fleet.playbook.templating import TemplateFailed, render, truth
 from r1fleet.playbook.variables import scope_of
 from r1fleet.playbook.work import Work, flag, manner_of
 from r1fleet.transport import Call, Reply
@@ -190,7 +191,24 @@ def arguments(task: Task, scope: Scope) -> dict[str, Any]:
         for name, values in table.items():
             if catalogue.short_name(str(name)) == task.action:
                 defaults.update(render(values, scope))
-    return {**defaults, **render(given, scope)}
+    return {**defaults, **_all_given(task, scope), **render(given, scope)}
+
+
+def _all_given(task: Task, scope: Scope) -> dict[str, Any]:
+    """Return the arguments that one template gives, checked as those that are written out."""
+    found = render(task.given, scope)
+    if found is None:
+        return {}
+    where = where_of(task.given)
+    if not isinstance(found, dict):
+        raise TemplateFailed(f"the arguments of {task.action} are a mapping, not {type(found).__name__}", where=where)
+    known = catalogue.find(task.action)
+    if known is not None and not known.any_argument:
+        try:
+            check_names(task.action, found, known.spec)
+        except ArgumentError as error:
+            raise TemplateFailed(error.msg, where=where) from error
+    return {str(name): value for name, value in found.items()}
 
 
 def judge(task: Task, scope: Scope, result: Reply) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from r1fleet.playbook.state import HostState, RunState
@@ -23,55 +23,57 @@ _NAMES = frozenset(
 _PREFIXES = ("ansible_ssh_", "ansible_become", "r1fleet_")
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a task's keywords want a host to be reached; the host's own variables win, as in Ansible."""
+
+    local: bool = False
+    user: str | None = None
+    port: int | None = None
+
+
 class Sessions:
     """Opens and keeps sessions."""
 
     def __init__(self, run: RunState, transport: Transport) -> None:
         self._run = run
         self._transport = transport
-        self._open: dict[str, asyncio.Task[Session]] = {}
+        self._open: dict[tuple[str, Way], asyncio.Task[Session]] = {}
         self._threads = ThreadPoolExecutor(min(32, run.options.forks), thread_name_prefix="open")
         self.forks = asyncio.Semaphore(run.options.forks)
 
-    async def open(self, state: HostState) -> Session:
+    async def open(self, state: HostState, way: Way) -> Session:
         """Return the host's session, connecting first where there is none."""
-        opening = self._open.get(state.name)
+        key = (state.name, way)
+        opening = self._open.get(key)
         if opening is None:
-            opening = self._open[state.name] = asyncio.ensure_future(self._connect(state))
+            opening = self._open[key] = asyncio.ensure_future(self._connect(state, way))
         return await asyncio.shield(opening)
 
-    def ready(self, state: HostState) -> Session | None:
-        """Return the host's session if it is open already."""
-        opening = self._open.get(state.name)
-        if opening is None or not opening.done() or opening.cancelled() or opening.exception() is not None:
-            return None
-        return opening.result()
-
     async def forget(self, state: HostState) -> None:
-        """Close a host's session, so that the next task connects anew."""
-        session = self.ready(state)
-        self._open.pop(state.name, None)
-        if session is not None:
-            await asyncio.to_thread(session.close)
+        """Close a host's sessions, so that the next task connects anew."""
+        for key in [key for key in self._open if key[0] == state.name]:
+            opening = self._open.pop(key)
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                await asyncio.to_thread(opening.result().close)
 
     def close(self) -> None:
         """Close everything; what still runs on hosts ends."""
         self._transport.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _connect(self, state: HostState) -> Session:
-        host = replace(state.host, variables=self._plain(state))
+    async def _connect(self, state: HostState, way: Way) -> Session:
+        host = replace(state.host, variables=self._plain(state, way))
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._transport.open, host)
 
-    def _plain(self, state: HostState) -> Mapping[str, Any]:
+    def _plain(self, state: HostState, way: Way) -> Mapping[str, Any]:
         """Render what a transport may ask for: the variables of connections."""
         scope = scope_of(self._run, state)
         names = [name for name in scope if (name in _NAMES or name.startswith(_PREFIXES)) and name not in state.facts]
         plain = {name: render(scope.raw(name), scope) for name in names}
-        if self._run.play is not None and self._run.play.play.keyword("connection") == "local":
-            plain["ansible_connection"] = "local"
-        user = self._run.options.remote_user
-        play_user = self._run.play.play.keyword("remote_user") if self._run.play else None
-        if "ansible_user" not in plain and (play_user or user):
-            plain["ansible_user"] = str(play_user or user)
-        return plain
+        given = {
+            "ansible_connection": "local" if way.local else None,
+            "ansible_user": way.user,
+            "ansible_port": way.port,
+        }
+        return {**{name: value for name, value in given.items() if value is not None}, **plain}

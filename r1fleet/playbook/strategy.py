@@ -21,7 +21,7 @@ from r1fleet.playbook.state import HostState, RunState
 from r1fleet.playbook.tags import chosen
 from r1fleet.playbook.templating import render, render_text
 from r1fleet.playbook.variables import scope_of
-from r1fleet.playbook.window import Window, failed_task, may_go_ahead
+from r1fleet.playbook.window import Window, failed_task, may_go_ahead, same_way
 from r1fleet.playbook.work import flag
 
 Hosts = tuple[HostState, ...]
@@ -73,7 +73,12 @@ class Strategy:
         found: list[Task] = []
         if self._run.current.play.keyword("max_fail_percentage") is not None:
             return found
-        while nodes and isinstance(nodes[0], Task) and may_go_ahead(self._run, nodes[0]):
+        while (
+            nodes
+            and isinstance(nodes[0], Task)
+            and may_go_ahead(self._run, nodes[0])
+            and (not found or same_way(found[0], nodes[0]))
+        ):
             if self._chosen(nodes[0], hosts[0]):
                 found.append(nodes[0])
             nodes.popleft()

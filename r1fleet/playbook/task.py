@@ -11,11 +11,13 @@ from r1fleet.inventory.source import Block as Written
 from r1fleet.inventory.source import Text, where_of
 from r1fleet.playbook import catalogue, keywords
 from r1fleet.playbook.inherit import as_tuple, handed_down
+from r1fleet.playbook.lazy import is_template
 from r1fleet.playbook.lookups import LOOKUPS
 from r1fleet.playbook.model import Loop, Task
 from r1fleet.playbook.pairs import parse_pairs
 from r1fleet.playbook.reading import Reader
 
+_LONE = re.compile(r"^\s*\{\{.*\}\}\s*$", re.DOTALL)
 _NAME = re.compile(r"^[A-Za-z_]\w*$")
 
 
@@ -49,6 +51,9 @@ def read_task(reader: Reader, written: Written) -> Task | None:
         until=as_tuple(written.get("until")),
         retries=written.get("retries"),
         delay=written.get("delay", 5),
+        limit=_limit(reader, known, written),
+        poll=written.get("poll", 10),
+        given=_given(known, value, written),
         changed_when=as_tuple(written.get("changed_when")),
         failed_when=as_tuple(written.get("failed_when")),
         listen=tuple(map(str, as_tuple(written.get("listen")))),
@@ -116,10 +121,10 @@ def _spelled_out(reader: Reader, value: Any, where: Where) -> tuple[str, Any, Wh
 
 def _arguments(known: catalogue.Known, value: Any, written: Written, where: Where) -> dict[str, Any]:
     extra = written.get("args")
-    if extra is not None and not isinstance(extra, Mapping):
+    if extra is not None and not isinstance(extra, Mapping) and not is_template(extra):
         raise PlaybookError("`args` takes a mapping", where=written.at("args"), hint="write the arguments out")
-    args: dict[str, Any] = dict(extra or {})
-    if value is None:
+    args: dict[str, Any] = dict(extra if isinstance(extra, Mapping) else {})
+    if value is None or _is_given(known, value):
         return args
     if isinstance(value, Mapping):
         return {**args, **value}
@@ -134,6 +139,26 @@ def _arguments(known: catalogue.Known, value: Any, written: Written, where: Wher
             f"the arguments of {known.name} are a mapping or a line of text, not {type(value).__name__}", where=where
         )
     return {**args, **_from_line(known, value)}
+
+
+def _given(known: catalogue.Known, value: Any, written: Written) -> Any:
+    """Return the template that stands for all arguments, in ``args`` or in the action's place."""
+    extra = written.get("args")
+    if is_template(extra):
+        return extra
+    return value if _is_given(known, value) else None
+
+
+def _is_given(known: catalogue.Known, value: Any) -> bool:
+    return known.free_form is None and is_template(value) and bool(_LONE.match(value))
+
+
+def _limit(reader: Reader, known: catalogue.Known, written: Written) -> Any:
+    """Return the value of ``async``; what the controller does itself cannot go on without it."""
+    limit = written.get("async")
+    if limit and not known.on_host:
+        reader.problems.add(f"{known.name} does not support async", written.at("async"), hint="modules of hosts do")
+    return limit
 
 
 def _from_line(known: catalogue.Known, line: Text) -> dict[str, Any]:

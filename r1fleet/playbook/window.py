@@ -28,9 +28,11 @@ from r1fleet.playbook.scope import PENDING, OtherHosts, PendingResult, Scope
 from r1fleet.playbook.secrecy import secrets_of, without
 from r1fleet.playbook.state import HostState, RunState
 from r1fleet.playbook.variables import scope_of
+from r1fleet.playbook.work import way_of
 from r1fleet.transport import Call, Reply, Session
 
 _DEEPEST = 64
+_WAY = ("connection", "remote_user", "port")
 _ALONE = ("run_once", "delegate_to", "any_errors_fatal", "ignore_errors", "ignore_unreachable", "throttle")
 
 
@@ -41,11 +43,16 @@ def may_go_ahead(run: RunState, node: Node) -> bool:
     known = catalogue.find(node.action)
     if known is None or not (known.local or (known.on_host and run.current.free)):
         return False
-    if node.until or node.retries is not None or node.failed_when:
+    if node.until or node.retries is not None or node.failed_when or node.limit:
         return False
     if node.loop is not None and (node.loop.pause or node.loop.break_when):
         return False
     return all(getattr(node.settings, name) is None for name in _ALONE)
+
+
+def same_way(one: Task, other: Task) -> bool:
+    """Tell whether two tasks reach their host in the same way."""
+    return all(getattr(one.settings, name) == getattr(other.settings, name) for name in _WAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,8 @@ class Window:
     async def _host(self, state: HostState, *, rescuable: bool) -> None:
         async with self._performer.sessions.forks:
             try:
-                session = await self._performer.sessions.open(state)
+                scope = scope_of(self._run, state, self._tasks[0])
+                session = await self._performer.sessions.open(state, way_of(self._run, self._tasks[0], scope))
             except FleetError as error:
                 self._end(state, _Sent(self._tasks[0], 0, time.monotonic()), failure(error), rescuable=rescuable)
                 return

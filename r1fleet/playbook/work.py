@@ -12,7 +12,7 @@ from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.model import Task
 from r1fleet.playbook.scope import Scope
 from r1fleet.playbook.secrecy import secrets_of, without
-from r1fleet.playbook.sessions import Sessions
+from r1fleet.playbook.sessions import Sessions, Way
 from r1fleet.playbook.state import HostState, RunState
 from r1fleet.playbook.templating import TemplateFailed, render
 from r1fleet.transport import Become, Blob, Call, Reply, Session
@@ -28,6 +28,7 @@ class Manner:
     environment: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
     no_log: bool = False
+    way: Way = field(default_factory=Way)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Work:
 
     async def session(self) -> Session:
         """Return the open session of the host where the work is done."""
-        return await self.sessions.open(self.target)
+        return await self.sessions.open(self.target, self.manner.way)
 
     def call(self, module: str, args: Mapping[str, Any], blobs: tuple[Blob, ...] = ()) -> Call:
         """Return the call of a module in this task's manner."""
@@ -78,6 +79,18 @@ def manner_of(run: RunState, task: Task, scope: Scope, target_scope: Scope) -> M
         environment=_environment(task, scope),
         timeout=float(timeout) if timeout else run.options.task_timeout,
         no_log=flag(settings.no_log, scope, default=False),
+        way=way_of(run, task, scope),
+    )
+
+
+def way_of(run: RunState, task: Task, scope: Scope) -> Way:
+    """Return how a task's keywords want its host to be reached."""
+    settings = task.settings
+    user, port = render(settings.remote_user, scope), render(settings.port, scope)
+    return Way(
+        local=render(settings.connection, scope) == "local",
+        user=str(user) if user else run.options.remote_user,
+        port=int(port) if port else None,
     )
 
 

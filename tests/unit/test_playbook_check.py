@@ -35,7 +35,8 @@ def refused(project: Project, tasks: str, line: int = 4) -> str:
     [
         ("    - coppy: {src: a, dest: b}", ("unknown module 'coppy'", "did you mean 'copy'?")),
         ("    - {command: x, wen: true}", ("unknown keyword 'wen'", "did you mean 'when'?")),
-        ("    - {command: x, async: 5}", ("keyword 'async' is not supported", "systemd unit")),
+        ("    - {debug: {msg: x}, async: 5}", ("debug does not support async",)),
+        ("    - {command: x, connection: winrm}", ("connection 'winrm' is not supported", "local")),
         ("    - {command: x, listen: a}", ("keyword 'listen' does not belong on a task",)),
         ("    - {command: x, shell: y}", ("a task has one action, this one has 2",)),
         ("    - name: nothing", ("this task has no action",)),

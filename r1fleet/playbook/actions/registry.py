@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from r1fleet.playbook.actions import content, control, hosts, remote, variables
+from r1fleet.playbook.actions.background import in_background, limit_of
 from r1fleet.playbook.digests import with_digests
 from r1fleet.playbook.work import Work
 from r1fleet.transport import Call, Reply
@@ -42,4 +43,7 @@ async def act(work: Work) -> Reply:
     action = ACTIONS.get(work.task.action)
     if action is not None:
         return await action(work)
+    limit = limit_of(work)
+    if limit:
+        return await in_background(work, plan(work), limit)
     return await work.submit(await with_digests(lambda: plan(work)))
