@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import threading
-from typing import BinaryIO
 
 from r1fleet.agent import frames
 from r1fleet.agent.frames import Frame
@@ -15,7 +15,7 @@ from r1fleet.agent.outcome import ModuleFailed
 class Incoming:
     """One content; the reader's thread fills it while the call waits."""
 
-    def __init__(self, ident: int, stream: BinaryIO) -> None:
+    def __init__(self, ident: int, stream: io.FileIO) -> None:
         self.ident = ident
         self._summer = hashlib.sha256()
         self._ended = threading.Event()
@@ -30,9 +30,14 @@ class Incoming:
         elif not self._error:
             self._summer.update(frame.payload)
             try:
-                self._stream.write(frame.payload)
+                self._write(frame.payload)
             except (OSError, ValueError) as error:  # the disk is full, or the call has gone and closed the file
                 self._error = "%s: %s" % (_folder(self._stream.name), getattr(error, "strerror", None) or error)
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self._stream.write(view) or 0 :]
 
     def wait(self, sha256: str) -> None:
         """Wait for the end and check what came."""

@@ -79,7 +79,7 @@ class Agent:
 
     def receive(self, ident: int, sha256: str, path: str) -> None:
         """Ask for content and wait until it lies at ``path``, checked."""
-        with open(path, "wb") as stream:
+        with open(path, "wb", buffering=0) as stream:
             self._incoming = Incoming(ident, stream)
             self.send(frames.encode_json(frames.NEED, ident, sha256))
             try:
