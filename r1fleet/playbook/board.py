@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 from r1fleet.errors import FleetError
 from r1fleet.events import TaskResult, TaskStarted
 from r1fleet.playbook.model import Task
@@ -12,6 +16,8 @@ from r1fleet.playbook.templating import render_text
 from r1fleet.playbook.variables import scope_of
 from r1fleet.playbook.work import flag
 
+_HANDLING: ContextVar[bool] = ContextVar("handling", default=False)
+
 
 class Board:
     """Where results are posted."""
@@ -20,14 +26,23 @@ class Board:
         self._run = run
         self._last: Task | None = None
 
-    def started(self, task: Task, state: HostState, *, handler: bool = False) -> None:
+    @contextmanager
+    def handling(self) -> Iterator[None]:
+        """Tell tasks that begin inside as handlers, those that a handler includes, too."""
+        token = _HANDLING.set(True)
+        try:
+            yield
+        finally:
+            _HANDLING.reset(token)
+
+    def started(self, task: Task, state: HostState) -> None:
         """Tell that a task begins, unless that was the last thing told: hosts that go their own way share a title."""
         if self._last is task and self._run.current.free:
             return
         self._last = task
         title = self.title(task, state)
         self._run.at, self._run.through = (title, task), set()
-        self._run.observer(TaskStarted(title, task.action, _role(task), str(task.where), handler))
+        self._run.observer(TaskStarted(title, task.action, _role(task), str(task.where), _HANDLING.get()))
 
     def title(self, task: Task, state: HostState) -> str:
         """Return a task's name, rendered where it can be."""

@@ -43,12 +43,6 @@ def named(run: RunState, name: str, scope: Scope) -> list[Task]:
     return found
 
 
-def waiting(run: RunState, hosts: tuple[HostState, ...]) -> list[Task]:
-    """Return the handlers that some host waits for, in the order of their definition."""
-    wanted = {ident for state in hosts for ident in state.notified}
-    return [handler for handler in run.current.handlers if id(handler) in wanted]
-
-
 def _title(handler: Task, scope: Scope) -> str:
     try:
         return render_text(handler.name, scope) if handler.name else ""

@@ -35,6 +35,6 @@ def share(task: Task, state: HostState, result: Reply) -> None:
     """Give a host what a ``run_once`` task has found on another."""
     parts: list[Any] = result.get("results", [result]) if isinstance(result.get("results"), list) else [result]
     for part in parts:
-        if isinstance(part, dict):
+        if isinstance(part, dict) and task.settings.delegate_facts is not True:
             learn(task, state, state, part)
     register(task, state, result)

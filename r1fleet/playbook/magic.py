@@ -85,8 +85,17 @@ def _live(states: tuple[HostState, ...]) -> list[str]:
     return [state.name for state in states if not (state.failed or state.unreachable)]
 
 
-def _role_names(run: RunState) -> list[str]:
-    return [use.name for use in run.current.uses]
+def _named_roles(run: RunState) -> list[str]:
+    """Return the roles that the play itself names."""
+    return [use.name for use in run.current.uses if not use.parents]
+
+
+def _dependencies(run: RunState) -> list[str]:
+    return list(dict.fromkeys(use.name for use in run.current.uses if use.parents))
+
+
+def _all_roles(run: RunState) -> list[str]:
+    return list(dict.fromkeys(use.name for use in run.current.uses))
 
 
 _OTHERS = frozenset({"ansible_play_batch", "ansible_play_hosts", "hostvars", "play_hosts"})
@@ -111,16 +120,16 @@ _HOST: Mapping[str, Callable[[HostState], Any]] = {
     "inventory_hostname_short": lambda state: state.name.partition(".")[0],
 }
 _PLAY: Mapping[str, Callable[[RunState], Any]] = {
-    "ansible_dependent_role_names": lambda _: [],
+    "ansible_dependent_role_names": _dependencies,
     "ansible_play_batch": lambda run: _live(run.current.batch),
     "ansible_play_hosts": lambda run: _live(run.current.hosts),
     "ansible_play_hosts_all": lambda run: [state.name for state in run.current.hosts],
     "ansible_play_name": lambda run: run.current.play.name,
-    "ansible_play_role_names": _role_names,
-    "ansible_role_names": _role_names,
+    "ansible_play_role_names": _named_roles,
+    "ansible_role_names": _all_roles,
     "play_hosts": lambda run: _live(run.current.batch),
     "playbook_dir": lambda run: str(run.current.play.folder),
-    "role_names": _role_names,
+    "role_names": _named_roles,
 }
 _ROLE: Mapping[str, Callable[[Any], Any]] = {
     "ansible_parent_role_names": lambda task: [use.name for use in reversed(task.role.parents)],

@@ -50,6 +50,7 @@ class RoleUse:
     path: Path
     defaults: Vars = field(default_factory=dict)
     vars: Vars = field(default_factory=dict)
+    given: Vars = field(default_factory=dict)  # `vars` where the role is named: for its own tasks only
     params: Vars = field(default_factory=dict)
     parents: tuple[RoleUse, ...] = ()  # the roles that depend on or include this one, outermost first
     dependencies: tuple[RoleUse, ...] = ()

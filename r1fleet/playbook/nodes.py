@@ -150,10 +150,10 @@ def _use(reader: Reader, path: Path, args: Mapping[str, Any], where: Where, use:
     defaults = rolefiles.variables(
         reader, path / "defaults", str(args.get("defaults_from") or "main"), where, required="defaults_from" in args
     )
-    given = rolefiles.variables(
+    found = rolefiles.variables(
         reader, path / "vars", str(args.get("vars_from") or "main"), where, required="vars_from" in args
     )
-    return replace(use, defaults=defaults, vars={**given, **use.vars})
+    return replace(use, defaults=defaults, vars=found)
 
 
 def _entry(reader: Reader, kind: str, stem: str, where: Where, *, required: bool) -> tuple[Node, ...]:
@@ -184,7 +184,7 @@ def read_role_item(reader: Reader, item: Any, where: Where) -> RoleTasks | None:
         name = reader.static(item.get("role") or item.get("name"))
         given = item.get("vars") or {}
         role = read_role(
-            reader.inside(settings=settings), {"name": name}, where, RoleUse("", Path(), vars=given, params=params)
+            reader.inside(settings=settings), {"name": name}, where, RoleUse("", Path(), given=given, params=params)
         )
         key = repr((role.use.path, given, params, settings))
         if key in reader.once and not role.allow_duplicates:

@@ -224,7 +224,7 @@ def judge(task: Task, scope: Scope, result: Reply) -> Outcome:
             failed = all(_holds(condition, seen) for condition in task.failed_when)
             result["failed"] = result["failed_when_result"] = failed
     except FleetError as error:
-        return failure(error)
+        return finished({**result, **failure(error).result, "changed": result["changed"]})
     return finished(result)
 
 

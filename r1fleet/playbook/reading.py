@@ -85,7 +85,7 @@ class Reader:
             }
         )
         if role is not None:
-            layers += [role.params, role.vars, role.defaults]
+            layers += [role.params, role.given, role.vars, role.defaults]
         return render(value, Scope(layers, render_lazy))
 
     def find(self, name: str, kind: str, where: Where) -> Path | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from r1fleet.events import HostCounts, Observer
-from r1fleet.inventory import Group, Host, Inventory
+from r1fleet.inventory import Host, Inventory
+from r1fleet.inventory.growing import with_host
 from r1fleet.playbook.model import Play, RoleUse, Task
 from r1fleet.playbook.options import Options
 
@@ -99,19 +100,6 @@ class RunState:
     def add_host(self, name: str, groups: Iterable[str], variables: Mapping[str, Any]) -> bool:
         """Add a host, or put one into more groups; tell whether anything is new."""
         old = self.inventory.hosts.get(name)
-        before = old or Host(name)
-        host = replace(
-            before,
-            variables={**before.variables, **variables},
-            groups=tuple(sorted({*before.groups, *(set(groups) - {"all"})})),
-        )
-        if host == old:
-            return False
-        table = dict(self.inventory.groups)
-        for group in ("all", *groups):
-            present = table.get(group, Group(group))
-            if name not in present.hosts:
-                table[group] = replace(present, hosts=(*present.hosts, name))
-        self.inventory = replace(self.inventory, hosts={**self.inventory.hosts, name: host}, groups=table)
-        self.host(name).host = host
-        return True
+        self.inventory = with_host(self.inventory, name, groups, variables)
+        self.host(name).host = self.inventory.hosts[name]
+        return self.inventory.hosts[name] != old

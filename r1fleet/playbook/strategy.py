@@ -11,7 +11,6 @@ from r1fleet.errors import FleetError
 from r1fleet.events import Note
 from r1fleet.playbook.actions.meta import Meta
 from r1fleet.playbook.board import Board
-from r1fleet.playbook.handlers import waiting
 from r1fleet.playbook.includes import INCLUDES, Includes, Wanted
 from r1fleet.playbook.learn import share
 from r1fleet.playbook.model import Block, Node, Task
@@ -26,7 +25,6 @@ from r1fleet.playbook.work import flag
 
 Hosts = tuple[HostState, ...]
 _ONCE = frozenset({"add_host", "pause"})
-_ROUNDS = 100
 
 
 class Strategy:
@@ -94,30 +92,28 @@ class Strategy:
                 await self._task(tasks[index], live, rescuable=rescuable)
 
     async def flush(self, hosts: Hosts) -> None:
-        """Run the handlers that hosts wait for, in the order of their definition, until none is left."""
+        """Run the handlers that hosts wait for, each once, in the order of their definition.
+
+        One that a later handler notifies waits for the next flush, as in Ansible.
+        """
         force = flag(
             self._run.current.play.keyword("force_handlers"),
             scope_of(self._run, hosts[0]),
             default=self._run.options.force_handlers,
         )
-        for _ in range(_ROUNDS):
-            ready = tuple(state for state in hosts if state.notified and _serves(state, force=force))
-            handlers = waiting(self._run, ready)
-            if not handlers:
-                return
-            for handler in handlers:
-                await self._handler(handler, ready, force=force)
+        for handler in self._run.current.handlers:  # grows while it is walked: a handler may include a role
+            ready = tuple(state for state in hosts if id(handler) in state.notified and _serves(state, force=force))
+            if ready:
+                await self._handler(handler, ready)
 
-    async def _handler(self, handler: Task, hosts: Hosts, *, force: bool) -> None:
-        wanting = tuple(state for state in hosts if id(handler) in state.notified and _serves(state, force=force))
+    async def _handler(self, handler: Task, hosts: Hosts) -> None:
         for state in hosts:
             state.notified.discard(id(handler))
-        if not wanting:
-            return
-        broken = [state for state in wanting if state.failed]
+        broken = [state for state in hosts if state.failed]
         for state in broken:
             state.failed = False
-        await self._task(handler, wanting, handler=True)
+        with self._board.handling():
+            await self._task(handler, hosts)
         for state in broken:
             state.failed = True
 
@@ -149,8 +145,8 @@ class Strategy:
         tags = [part.strip() for tag in task.settings.tags for part in render_text(tag, scope).split(",")]
         return chosen(tags, run.options.tags, run.options.skip_tags)
 
-    async def _task(self, task: Task, hosts: Hosts, *, rescuable: bool = False, handler: bool = False) -> None:
-        self._board.started(task, hosts[0], handler=handler)
+    async def _task(self, task: Task, hosts: Hosts, *, rescuable: bool = False) -> None:
+        self._board.started(task, hosts[0])
         if task.action == "meta":
             await self._meta.perform(task, hosts)
             return

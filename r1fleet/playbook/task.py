@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from keyword import kwlist
 from typing import Any
 
 from r1fleet.errors import FleetError, PlaybookError, Where
@@ -18,6 +19,7 @@ from r1fleet.playbook.pairs import parse_pairs
 from r1fleet.playbook.reading import Reader
 
 _LONE = re.compile(r"^\s*\{\{.*\}\}\s*$", re.DOTALL)
+_RESERVED = frozenset(word.lower() for word in kwlist)
 _NAME = re.compile(r"^[A-Za-z_]\w*$")
 
 
@@ -176,7 +178,7 @@ def _register(reader: Reader, written: Written) -> str | None:
     name = written.get("register")
     if name is None:
         return None
-    if not isinstance(name, str) or not _NAME.match(name):
+    if not isinstance(name, str) or not _NAME.match(name) or name.lower() in _RESERVED:
         reader.problems.add(f"`register` takes the name of a variable, not {name!r}", written.at("register"))
         return None
     return str(name)

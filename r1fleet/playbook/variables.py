@@ -28,7 +28,7 @@ def scope_of(run: RunState, state: HostState, task: Task | None = None) -> Scope
     if task is not None:
         layers += reversed(task.settings.vars)
     if role is not None:
-        layers += [use.vars for use in _chain(role)]
+        layers += [part for use in _chain(role) for part in (use.given, use.vars)]
     if play is not None:
         layers += [use.vars for use in reversed(play.uses)]
         layers += [state.files, play.prompted, play.play.vars]

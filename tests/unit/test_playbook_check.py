@@ -54,6 +54,7 @@ def refused(project: Project, tasks: str, line: int = 4) -> str:
         ("    - {command: x, loop: [1], with_items: [1]}", ("a task has one loop",)),
         ("    - {command: x, loop: [1], loop_control: {labl: x}}", ("unknown keyword 'labl'", "'label'")),
         ("    - {command: x, register: 'a b'}", ("`register` takes the name of a variable",)),
+        ("    - {command: x, register: None}", ("`register` takes the name of a variable",)),
         ("    - include_tasks: absent.yaml", ("file 'absent.yaml' not found",)),
         ("    - import_role: {name: absent}", ("role 'absent' not found",)),
         ("    - meta: end_world", ("value of _action must be one of",)),

@@ -231,3 +231,21 @@ def test_included_variables_are_rendered_where_they_are_used(project: Project) -
         - {debug: {msg: "{{ b }} {{ nested.a }}"}, vars: {n: 7}}
     """)
     assert told.messages() == ["a7b a7"]
+
+
+def test_vars_given_where_a_role_is_named_are_that_roles_alone(project: Project) -> None:
+    project.write("roles/leaf/tasks/main.yml", "- {name: '{{ colour }}', debug: {msg: '{{ colour }}'}}\n")
+    project.write("roles/leaf/defaults/main.yml", "colour: default\n")
+    project.write("roles/top/meta/main.yml", "dependencies: [{role: leaf, colour: deep}]\n")
+    told = project.play("""
+        - hosts: h1
+          gather_facts: false
+          roles: [leaf, {role: leaf, vars: {colour: green}}, top]
+          tasks:
+            - {name: last, debug: {msg: "{{ colour }}"}}
+            - {name: play, debug: {msg: "{{ ansible_play_role_names }}"}}
+            - {name: all, debug: {msg: "{{ ansible_role_names | sort }} {{ ansible_dependent_role_names }}"}}
+    """)
+    assert told.messages()[:4] == ["default", "green", "deep", "default"]
+    assert told.result("play")["msg"] == ["leaf", "leaf", "top"]
+    assert told.result("all")["msg"] == "['leaf', 'top'] ['leaf']"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from r1fleet.errors import ExitCode, HostUnreachable, Interrupted, PlaybookError
-from r1fleet.events import HostCounts, ItemResult, Recap, TaskResult
+from r1fleet.events import HostCounts, ItemResult, Recap, TaskResult, TaskStarted
 from r1fleet.playbook import exit_code
 from r1fleet.transport import Call, Reply
 from tests.plays import FakeTransport, Project, shell
@@ -462,3 +462,90 @@ def test_secret_arguments_are_masked_in_every_result(project: Project, extra: st
     assert result["deep"] == [{"x": "<********>"}]
     assert result["uid"] == 7
     assert "hunter2" not in repr(told.events)
+
+
+def test_a_new_host_has_the_variables_of_its_groups(project: Project) -> None:
+    project.write("inventories/group_vars/late.yaml", "{of_group: late, base: group}\n")
+    told = project.play("""
+        - hosts: h1
+          gather_facts: false
+          tasks:
+            - {name: one, add_host: {name: new, groups: late, own: 1, ansible_user: ann}}
+            - {name: two, group_by: {key: late}}
+            - {name: three, debug: {msg: "{{ of_group }} {{ base }} {{ group_names }}"}}
+        - hosts: late
+          gather_facts: false
+          tasks:
+            - {name: four, debug: {msg: "{{ of_group }} {{ base }} {{ own | default('-') }} {{ groups.late }}"}}
+            - {name: five, command: echo}
+    """)
+    assert told.result("three")["msg"] == "late group ['late']"
+    assert told.result("four", "new")["msg"] == "late group 1 ['new', 'h1']"
+    assert told.result("four", "h1")["msg"] == "late group - ['new', 'h1']"
+    assert [host.variables["ansible_user"] for host in told.transport.opened if host.name == "new"] == ["ann"]
+
+
+def test_a_handler_that_a_later_one_notifies_waits_for_the_next_flush(project: Project) -> None:
+    told = project.play("""
+        - hosts: h1
+          gather_facts: false
+          tasks:
+            - {name: one, command: echo, notify: late}
+          post_tasks:
+            - {name: two, debug: {msg: post}}
+          handlers:
+            - {name: early, command: echo}
+            - {name: late, command: echo, notify: [early, latest]}
+            - {name: latest, command: echo}
+    """)
+    assert [name for name, _ in told.statuses("h1")] == ["one", "late", "latest", "two", "early"]
+
+
+def test_what_a_handler_includes_is_told_as_handler(project: Project) -> None:
+    project.write("playbooks/more.yaml", "- {name: inside, command: echo}\n")
+    told = project.play("""
+        - hosts: h1
+          gather_facts: false
+          tasks:
+            - {name: one, command: echo, notify: all of it}
+          handlers:
+            - {name: all of it, include_tasks: more.yaml}
+    """)
+    begun = {event.name: event.handler for event in told.events if isinstance(event, TaskStarted)}
+    assert begun == {"one": False, "all of it": True, "inside": True}
+
+
+def test_facts_for_a_delegate_stay_with_it_also_where_one_host_acts_for_all(project: Project) -> None:
+    told = project.tasks("""
+        - {name: one, set_fact: {theirs: 1}, run_once: true, delegate_to: h3, delegate_facts: true}
+        - {name: two, debug: {msg: "{{ theirs | default('none') }}"}}
+        - {name: three, set_fact: {ours: 1}, run_once: true}
+        - {name: four, debug: {msg: "{{ ours | default('none') }}"}}
+    """)
+    assert [told.result("two", host)["msg"] for host in ("h1", "h2", "h3")] == ["none", "none", 1]
+    assert [told.result("four", host)["msg"] for host in ("h1", "h2", "h3")] == [1, 1, 1]
+
+
+def test_a_judgement_that_cannot_be_made_keeps_the_result(project: Project) -> None:
+    told = project.tasks("- {name: one, command: echo hi, failed_when: absent > 1, ignore_errors: true}")
+    result = told.result("one")
+    assert (result["stdout"], result["changed"], result["failed"]) == ("hi", True, True)
+    assert "'absent' is undefined" in result["msg"]
+    assert told.counts() == HostCounts(ok=1, changed=1, ignored=1)
+
+
+def test_every_wrong_argument_of_a_role_is_told(project: Project) -> None:
+    told = project.tasks("""
+        - name: one
+          validate_argument_spec:
+            argument_spec:
+              size: {type: int}
+              kind: {choices: [a, b]}
+              need: {required: true}
+            provided_arguments: {size: big, kind: c}
+          ignore_errors: true
+        - {name: two, debug: {msg: 1, var: base}, ignore_errors: true}
+    """)
+    errors = told.result("one")["argument_errors"]
+    assert [any(word in error for error in errors) for word in ("need", "size", "kind")] == [True] * 3
+    assert "mutually exclusive" in told.result("two")["msg"]

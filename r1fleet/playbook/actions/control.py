@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from r1fleet.agent.arguments import Spec, validate
@@ -19,6 +21,8 @@ async def debug(work: Work) -> Reply:
     raw = work.task.args
     if int(work.args.get("verbosity") or 0) > work.run.options.verbosity:
         return {"changed": False, "skipped": True, "skipped_reason": "Verbosity threshold not met."}
+    if "var" in raw and "msg" in work.args:
+        return {"changed": False, "failed": True, "msg": "parameters are mutually exclusive: msg|var"}
     if "var" not in raw:
         return {"changed": False, "msg": work.args.get("msg", "Hello world!")}
     name = raw["var"]
@@ -51,16 +55,17 @@ async def pause(work: Work) -> Reply:
     """Wait for some time, or for the user."""
     seconds = float(work.args.get("seconds") or 0) + 60 * float(work.args.get("minutes") or 0)
     prompt = work.args.get("prompt")
+    echo = to_bool(work.args.get("echo", True)) is not False
     typed = ""
     if seconds:
         await asyncio.sleep(seconds)
     elif sys.stdin is not None and sys.stdin.isatty():
-        echo = to_bool(work.args.get("echo", True))
-        typed = await asyncio.to_thread(_ask, f"{prompt or 'Press enter to continue'}: ", shown=bool(echo))
+        hint = "" if echo else " (output is hidden)"
+        typed = await asyncio.to_thread(_ask, f"{prompt or 'Press enter to continue'}{hint}: ", shown=echo)
     return {
         "changed": False,
         "user_input": typed,
-        "echo": True,
+        "echo": echo,
         "stdout": f"Paused for {seconds:g} seconds",
         "stderr": "",
         "rc": 0,
@@ -74,18 +79,34 @@ async def validate_argument_spec(work: Work) -> Reply:
     provided = work.args.get("provided_arguments") or {}
     given = {**{name: render(work.scope[name], work.scope) for name in spec if name in work.scope}, **provided}
     given = {name: value for name, value in given.items() if value is not None}
-    try:
-        validate("argument_spec", given, Spec.of_options({"options": spec}))
-    except ModuleFailed as error:
-        msg = f"Validation of arguments failed:\n{error.msg}"
+    errors = list(_wrong(given, spec))
+    if errors:
+        lines = "\n".join(errors)
         return {
             "changed": False,
             "failed": True,
-            "msg": msg,
-            "argument_errors": [error.msg],
+            "msg": f"Validation of arguments failed:\n{lines}",
+            "argument_errors": errors,
             "argument_spec_data": spec,
         }
     return {"changed": False, "msg": "The arg spec validation passed"}
+
+
+def _wrong(given: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[str]:
+    """Yield every error: of the arguments as a whole, then of each by itself."""
+    faults = {name: _fault({name: given[name]}, {name: row}) for name, row in spec.items() if name in given}
+    sound = {name: None if faults.get(name) else value for name, value in given.items()}
+    whole = {name: {**row, "required": False} if faults.get(name) else row for name, row in spec.items()}
+    yield from filter(None, [_fault({name: value for name, value in sound.items() if value is not None}, whole)])
+    yield from filter(None, faults.values())
+
+
+def _fault(given: Mapping[str, Any], spec: Mapping[str, Any]) -> str | None:
+    try:
+        validate("argument_spec", given, Spec.of_options({"options": spec}))
+    except ModuleFailed as error:
+        return error.msg
+    return None
 
 
 def _shown(condition: Any) -> Any:
@@ -93,5 +114,4 @@ def _shown(condition: Any) -> Any:
 
 
 def _ask(prompt: str, *, shown: bool) -> str:
-    del shown
-    return input(prompt)
+    return input(prompt) if shown else getpass.getpass(prompt)
