@@ -6,10 +6,11 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-CACHE := $(or $(R1FLEET_CACHE),$(HOME)/.cache/r1fleet)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=R1FLEET_CACHE,R1FLEET_TORCH_INDEX)
 BIN := .venv/bin
 FLEET := $(SUDO) $(BIN)/r1fleet
+# Under sudo the cache is root's own, as the lab and what it leaves there are.
+CACHE = "$${R1FLEET_CACHE:-$$($(SUDO) sh -c 'echo ~')/.cache/r1fleet}"
 LAB_PACKAGES := mmdebstrap systemd-container nftables iproute2 tinyproxy openssh-client openssh-server procps
 
 .PHONY: help setup system quickstart quickstop check test test-unit test-all bench clean
@@ -46,20 +47,21 @@ $(BIN)/.ready: pyproject.toml | system
 	touch $@
 
 quickstart: setup  ## the main job on two lab hosts: provision, launch, status, one chat completion
-	@run() { printf '\n\033[1m$$ %s\033[0m\n' "$$*"; "$$@"; }
-	[ -t 1 ] || run() { printf '\n$$ %s\n' "$$*"; "$$@"; }
+	@bold=; plain=; if [ -t 1 ]; then bold=$$'\033[1m'; plain=$$'\033[0m'; fi
+	run() { printf '\n%s$$%s%s\n' "$$bold" "$$(printf ' %q' "$$@")" "$$plain"; "$$@"; }
 	inventory=$(CACHE)/lab/lab/inventories/lab.yaml
 	run $(FLEET) lab up --hosts 2
 	run $(FLEET) provision "$$inventory"
 	run $(FLEET) launch tiny -i "$$inventory"
 	run $(FLEET) status -i "$$inventory"
 	run $(FLEET) ask "What is two plus two?" -d tiny -i "$$inventory"
+	quoted=$$(printf %q "$$inventory")
 	cat <<TEXT
 
 	The endpoint goes on answering. Look at it:   $(FLEET) status --probe
-	                                              $(FLEET) logs tiny -i $$inventory
-	                                              $(FLEET) plan tiny -i $$inventory
-	Stop it, then the lab (or: make quickstop):   $(FLEET) stop tiny -i $$inventory --yes
+	                                              $(FLEET) logs tiny -i $$quoted
+	                                              $(FLEET) plan tiny -i $$quoted
+	Stop it, then the lab (or: make quickstop):   $(FLEET) stop tiny -i $$quoted --yes
 	                                              $(FLEET) lab down
 	TEXT
 
@@ -88,5 +90,5 @@ bench: setup  ## speed against peers, as ratios in one run
 
 clean:  ## remove the Python environment and what the lab has cached
 	@[ ! -x $(BIN)/r1fleet ] || $(FLEET) lab down --all || true
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
-	echo "kept: $(CACHE) (lab base, wheelhouses); remove it by hand"
+	$(SUDO) rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+	echo "kept:" $(CACHE) "(lab base, wheelhouses); remove it by hand"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,8 +19,7 @@ from r1fleet.inventory import Host, Inventory, load
 from r1fleet.inventory.known import choose
 from r1fleet.launch.build import deployment_names
 from r1fleet.playbook import resolve
-from r1fleet.status import Access
-from r1fleet.transport import Become
+from r1fleet.status import Access, root_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +71,6 @@ def fleets(inventories: Sequence[Path] | None, reach: Reach) -> tuple[Fleet, ...
     return tuple(Fleet(load(path), extra) for path in inventories or choose(None, {}))
 
 
-def one_fleet(inventories: Sequence[Path] | None, reach: Reach) -> Fleet:
-    """Load the one inventory that is meant."""
-    found = fleets(inventories, reach)
-    return found[0] if len(found) == 1 else found[_pick("cluster", [fleet.inventory.name for fleet in found], "-i")]
-
-
 def one_deployment(found: Sequence[Fleet], name: str | None) -> tuple[Fleet, str]:
     """Find the deployment that is meant; asks on a terminal where several could be."""
     every = [(fleet, each) for fleet in found for each in fleet.deployments]
@@ -91,7 +83,9 @@ def one_deployment(found: Sequence[Fleet], name: str | None) -> tuple[Fleet, str
         raise UsageError(what, hint=hint)
     if len(meant) == 1:
         return meant[0]
-    return meant[_pick("deployment", [f"{fleet.inventory.name}/{each}" for fleet, each in meant], "its name and -i")]
+    alone = len({fleet.inventory.name for fleet, _ in meant}) == 1
+    names = [each if alone else f"{fleet.inventory.name}/{each}" for fleet, each in meant]
+    return meant[_pick("deployment", names, "its name" if alone else "its name and -i")]
 
 
 def launched(found: Sequence[Fleet], name: str | None) -> tuple[Fleet, str | None]:
@@ -106,14 +100,7 @@ def access(reach: Reach) -> Access:
     become_password = secret("sudo password") if reach.ask_become else None
     password = secret("SSH password") if reach.ask_password else None
     transport = connector(accept_new=reach.accept_new, password=password)
-
-    def become_of(host: Host) -> Become | None:
-        if host.variables.get("ansible_user") == "root" or (host.is_local and os.geteuid() == 0):
-            return None
-        given = become_password or host.variables.get("ansible_become_password")
-        return Become(password=str(given) if given else None)
-
-    return Access(transport, become_of)
+    return Access(transport, lambda host: root_on(host, become_password))
 
 
 def _pick(kind: str, names: Iterable[str], how: str) -> int:

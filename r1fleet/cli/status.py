@@ -43,7 +43,7 @@ def status(
         typer.echo(json.dumps(report.as_json(), indent=2))
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-        for line in (*status_lines(report, colour=colour), *_strangers()):
+        for line in (*status_lines(report, colour=colour), *([] if inventories else _strangers())):
             typer.echo(line)
     return int(report.exit_code)
 

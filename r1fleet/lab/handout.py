@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,12 @@ def write_handout(lab: Lab, extra_vars: Mapping[str, Any] | None) -> None:
 
 def inventory_data(lab: Lab, extra_vars: Mapping[str, Any]) -> dict[str, Any]:
     """Build the inventory, in the form that Ansible reads."""
+    # Quoted twice where it must be: once for the words of the arguments, once for ssh, which takes several files.
     known_hosts = f'"{lab.known_hosts}"' if " " in str(lab.known_hosts) else str(lab.known_hosts)
     variables = {
         "ansible_user": USER,
         "ansible_ssh_private_key_file": str(lab.key),
-        "ansible_ssh_common_args": f"-o UserKnownHostsFile={known_hosts}",
+        "ansible_ssh_common_args": f"-o {shlex.quote(f'UserKnownHostsFile={known_hosts}')}",
         "ansible_python_interpreter": "/usr/bin/python3",
         "r1fleet_interface": INTERFACE,
         "proxy_env": proxy_env(lab),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from r1fleet.errors import FleetError, HostFailed
+from r1fleet.errors import FleetError, PreflightFailed
 from r1fleet.launch.plan import Plan
 from r1fleet.launch.record import port_of, runtime_name
 from r1fleet.status.contact import Contact
@@ -85,7 +85,7 @@ def refuse(plan: Plan, findings: Iterable[Finding]) -> None:
         return
     lines = "\n".join(f"  {row.host}: {row.detail}" for row in rows)
     hints = dict.fromkeys(HINTS[row.kind].format(name=plan.name) for row in rows)
-    raise HostFailed(f"{plan.name} cannot start:\n{lines}", hint="; ".join(hints))
+    raise PreflightFailed(f"{plan.name} cannot start:\n{lines}", hint="; ".join(hints))
 
 
 def _unequal(values: Mapping[str, Mapping[str, str]]) -> Iterable[Finding]:

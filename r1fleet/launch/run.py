@@ -29,7 +29,7 @@ from r1fleet.status.survey import Survey, lost_hosts, survey
 def launch(plan: Plan, access: Access, observer: Observer, options: LaunchOptions) -> LaunchResult:
     """Start every rank of ``plan`` or none, and wait until a real completion has answered.
 
-    Raises LockHeld, HostUnreachable, HostFailed (before the start: all findings; after it: GangFailed), UsageError
+    Raises LockHeld, HostUnreachable, PreflightFailed (all findings), GangFailed (once ranks had started), UsageError
     where another plan runs and ``replace`` was not given.
     """
     names = dict.fromkeys(rank.node.host for rank in plan.ranks)

@@ -12,11 +12,11 @@ from r1fleet.events import Note, Observer, Recap
 from r1fleet.inventory import Host, Inventory
 from r1fleet.playbook import Options, exit_code, load_playbook, resolve, run
 from r1fleet.provision import pip
-from r1fleet.provision.contact import Contact, target_of
 from r1fleet.provision.lock import packaged_lock
-from r1fleet.provision.target import Target
-from r1fleet.provision.wanted import Wanted, lock_name, wanted
+from r1fleet.provision.target import Target, target_of
+from r1fleet.provision.wanted import Variables, Wanted, lock_name, wanted
 from r1fleet.provision.wheelhouse import Download, Wheelhouse, build
+from r1fleet.status import Access, Contact, root_on
 from r1fleet.transport import Transport
 from r1fleet.weights.sync import Synced, sync_directory
 
@@ -56,20 +56,20 @@ def wants(inventory: Inventory, options: ProvisionOptions) -> tuple[Wanted, ...]
 def provision(inventory: Inventory, transport: Transport, observer: Observer, options: ProvisionOptions) -> Provisioned:
     """Make every host able to serve its deployments."""
     limited = inventory.limit(options.play.limit) if options.play.limit else inventory
-    contact = Contact(transport, _variables(inventory, options), options.play.become_password, options.play.forks)
+    access = Access(transport, lambda host: root_on(host, options.play.become_password))
     asked = wants(inventory, options)
     load_playbook(options.playbook, inventory=inventory, extra_vars=options.play.extra_vars)
-    chosen = [_within(one, limited) for one in asked]
-    given = {**_venv_vars(chosen, contact, observer, options), **_model_vars(chosen), **options.play.extra_vars}
+    chosen = [_within(one, limited, _variables(inventory, options)) for one in asked]
+    given = {**_venv_vars(chosen, access, observer, options), **_model_vars(chosen), **options.play.extra_vars}
     playbook = load_playbook(options.playbook, inventory=inventory, extra_vars=given)
     recap = run(playbook, inventory, transport, observer, replace(options.play, extra_vars=given))
     if options.skip_weights or options.play.check:
         return Provisioned(recap)
     _tell_unbrought(chosen, observer)
-    return _spread(chosen, contact, observer, recap)
+    return _spread(chosen, access, observer, recap)
 
 
-def _variables(inventory: Inventory, options: ProvisionOptions) -> Any:
+def _variables(inventory: Inventory, options: ProvisionOptions) -> Variables:
     @cache
     def of(name: str) -> Mapping[str, Any]:
         return resolve(inventory, inventory.host(name), options.play.extra_vars)
@@ -77,13 +77,15 @@ def _variables(inventory: Inventory, options: ProvisionOptions) -> Any:
     return lambda host: of(host.name)
 
 
-def _within(one: Wanted, limited: Inventory) -> Wanted:
+def _within(one: Wanted, limited: Inventory, variables_of: Variables) -> Wanted:
+    """Keep the hosts that ``--limit`` names, with plain variables: those say how a host is reached."""
     names = {host.name for host in limited.select("all")}
-    return replace(one, hosts=tuple(host for host in one.hosts if host.name in names))
+    kept = (replace(host, variables=variables_of(host)) for host in one.hosts if host.name in names)
+    return replace(one, hosts=tuple(kept))
 
 
 def _venv_vars(
-    chosen: Sequence[Wanted], contact: Contact, observer: Observer, options: ProvisionOptions
+    chosen: Sequence[Wanted], access: Access, observer: Observer, options: ProvisionOptions
 ) -> dict[str, Any]:
     """Make the wheelhouses and say which host gets one."""
     installed = [one for one in chosen if one.installs and one.hosts]
@@ -95,7 +97,7 @@ def _venv_vars(
         return {"provision_vllm_cpu_hosts": []}
     hosts = tuple({host.name: host for one in installed for host in one.hosts}.values())
     houses = [
-        build(packaged_lock(lock), target, options.download, observer) for target in _targets(hosts, contact, observer)
+        build(packaged_lock(lock), target, options.download, observer) for target in _targets(hosts, access, observer)
     ]
     return {
         "provision_vllm_cpu_hosts": [host.name for host in hosts],
@@ -115,19 +117,23 @@ def _as_variable(house: Wheelhouse) -> dict[str, str]:
     return {"path": str(house.path), "digest": house.digest}
 
 
-def _targets(hosts: Sequence[Host], contact: Contact, observer: Observer) -> tuple[Target, ...]:
+def _targets(hosts: Sequence[Host], access: Access, observer: Observer) -> tuple[Target, ...]:
     """Ask all hosts; of those with the same Python and machine, the oldest C library counts."""
+    with Contact(access, hosts) as contact:
+        told = contact.ask_all("setup", {host.name: {"gather_subset": ["!all", "min"]} for host in hosts})
+        said = contact.ask_all("command", {host.name: {"argv": ["getconf", "GNU_LIBC_VERSION"]} for host in hosts})
     found: dict[str, Target] = {}
-    with contact.sessions(hosts) as sessions:
-        for name, session in sessions.items():
-            try:
-                if isinstance(session, FleetError):
-                    raise session
-                target = target_of(session)
-            except FleetError as error:
-                observer(Note(error.what, "warning", host=name))
-                continue
-            found[target.kind] = min(target, found.get(target.kind, target))
+    for host, facts in told.items():
+        library = said[host]
+        try:
+            if isinstance(facts, FleetError):
+                raise facts
+            said_of_it = "" if isinstance(library, FleetError) else str(library.get("stdout", ""))
+            target = target_of(host, facts["ansible_facts"], said_of_it)
+        except FleetError as error:
+            observer(Note(error.what, "warning", host=host))
+            continue
+        found[target.kind] = min(target, found.get(target.kind, target))
     return tuple(found.values())
 
 
@@ -145,21 +151,20 @@ def _tell_unbrought(chosen: Sequence[Wanted], observer: Observer) -> None:
             observer(Note(f"deployment {one.name}: {text}", "warning"))
 
 
-def _spread(chosen: Sequence[Wanted], contact: Contact, observer: Observer, recap: Recap) -> Provisioned:
+def _spread(chosen: Sequence[Wanted], access: Access, observer: Observer, recap: Recap) -> Provisioned:
     """Copy each tiny model from the host that made it to the others of its group."""
     models = tuple({one.path: one for one in chosen if one.family and len(one.hosts) > 1}.values())
     hosts = {host.name: host for one in models for host in one.hosts if _alive(recap, host.name)}
     synced: list[Synced] = []
     complete = True
-    with contact.sessions(hosts.values()) as sessions:
+    with Contact(access, hosts.values()) as contact:
         for one in models:
-            reached = [sessions[host.name] for host in one.hosts if host.name in hosts]
-            whole = [session for session in reached if not isinstance(session, FleetError)]
+            whole = [contact.sessions[host.name] for host in one.hosts if host.name in contact.sessions]
             if not whole or whole[0].name != one.hosts[0].name:
                 complete = False
                 continue
             try:
-                done = sync_directory(whole[0], one.path, whole[1:], observer, become=contact.root(one.hosts[0]))
+                done = sync_directory(whole[0], one.path, whole[1:], observer, become=access.become_of(one.hosts[0]))
             except FleetError as error:
                 observer(Note(str(error), "error"))
                 complete = False

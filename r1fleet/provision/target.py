@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from r1fleet.errors import HostFailed, Where
 
 _OLDEST_GLIBC = {"x86_64": 5}
+_GLIBC = re.compile(r"glibc 2\.(\d+)")
 _LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 
 
@@ -38,3 +44,12 @@ class Target:
     def abis(self) -> tuple[str, ...]:
         """Name the binary interfaces that such a Python can load."""
         return (f"cp{self.python.replace('.', '')}", "abi3", "none")
+
+
+def target_of(host: str, facts: Mapping[str, Any], library: str) -> Target:
+    """Read a host's Python and machine from its facts, and its C library from what ``getconf`` says."""
+    major, minor = str(facts["ansible_python_version"]).split(".")[:2]
+    found = _GLIBC.search(library)
+    if found is None:
+        raise HostFailed("wheels need the GNU C library, which this host lacks", where=Where(host=host))
+    return Target(f"{major}.{minor}", str(facts["ansible_architecture"]), int(found[1]))

@@ -45,7 +45,9 @@ def target_of(host: Host, *, password: str | None = None) -> Target:
         user=_first(variables, "ansible_user", "ansible_ssh_user"),
         password=_first(variables, "ansible_password", "ansible_ssh_password", "ansible_ssh_pass") or password,
         keys=(*([key] if key else []), *options.get("identityfile", [])),
-        known_hosts=tuple(path for value in options.get("userknownhostsfile", [])[:1] for path in value.split()),
+        known_hosts=tuple(
+            path for value in options.get("userknownhostsfile", [])[:1] for path in _words(host.name, _ARGS[1], value)
+        ),
         jump=next(iter(options.get("proxyjump", [])), None),
         timeout=_number(host.name, "ConnectTimeout", next(iter(options.get("connecttimeout", [])), None)),
     )
@@ -68,12 +70,7 @@ def _number(host: str, name: str, value: str | None) -> int | None:
 
 def _options(host: str, variable: str, text: str) -> Iterator[tuple[str, str]]:
     """Yield (option, value) for each of the four options that are honoured."""
-    try:
-        words = iter(shlex.split(text))
-    except ValueError as error:
-        raise InventoryError(
-            f"{variable} cannot be read: {error}", where=Where(host=host), hint="close its quotes"
-        ) from error
+    words = iter(_words(host, variable, text))
     for word in words:
         flag, rest = word[:2], word[2:]
         if flag not in ("-o", "-i", "-J"):
@@ -87,9 +84,20 @@ def _options(host: str, variable: str, text: str) -> Iterator[tuple[str, str]]:
             yield from _named(host, variable, value)
 
 
+def _words(host: str, variable: str, text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise InventoryError(
+            f"{variable} cannot be read: {error}", where=Where(host=host), hint="close its quotes"
+        ) from error
+
+
 def _named(host: str, variable: str, text: str) -> Iterator[tuple[str, str]]:
     name, _, value = text.strip().partition("=") if "=" in text else text.strip().partition(" ")
-    option, value = name.strip().lower(), value.strip().strip('"')
+    option, value = name.strip().lower(), value.strip()
+    if option != "userknownhostsfile":  # which takes several paths, each quoted for itself
+        value = value.strip('"')
     if option in ("userknownhostsfile", "proxyjump", "identityfile", "connecttimeout") and value:
         yield option, value
     elif option == "stricthostkeychecking" and value.lower() in ("yes", "true"):

@@ -1,7 +1,7 @@
 """What runs where, read from the hosts."""
 
 from r1fleet.status.ask import Answer, AskOptions, ask
-from r1fleet.status.contact import Access, Contact
+from r1fleet.status.contact import Access, Contact, root_on
 from r1fleet.status.logs import LogOptions, logs
 from r1fleet.status.report import DeploymentRow, HostRow, RankRow, StatusOptions, StatusReport, status
 
@@ -18,5 +18,6 @@ __all__ = [
     "StatusReport",
     "ask",
     "logs",
+    "root_on",
     "status",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from r1fleet.transport import Become, Call, Reply, Session, Transport
 Answer = Reply | FleetError
 BecomeOf = Callable[[Host], Become | None]
 AT_ONCE = 64
+_PASSWORDS = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,16 @@ class Access:
 
     transport: Transport
     become_of: BecomeOf
+
+
+def root_on(host: Host, password: str | None = None) -> Become | None:
+    """Tell how to become root on a host; None where one logs in as root already."""
+    local_root = host.is_local and os.geteuid() == 0
+    if local_root or "root" in (host.variables.get("ansible_user"), host.variables.get("ansible_ssh_user")):
+        return None
+    written = (host.variables.get(name) for name in _PASSWORDS)
+    given = next((str(value) for value in (password, *written) if value), None)
+    return Become(password=given)
 
 
 class Contact:

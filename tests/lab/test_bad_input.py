@@ -149,7 +149,7 @@ class TestNothingIsTouched:
             ran = project.run("launch", "small", "-i", str(project.inventory))
         finally:
             answer(project.lab, "h1", f"kill {pid}")
-        assert_says(ran, 2, "8123", f"pid {pid} (python3", "/var/lib/r1fleet/weights/example--small@main", "h1", "h2")
+        assert_says(ran, 6, "8123", f"pid {pid} (python3", "/var/lib/r1fleet/weights/example--small@main", "h1", "h2")
 
     def test_status_where_nothing_was_launched(self, project: Project) -> None:
         assert_says(project.run("status", "-i", str(project.inventory)), 0, "Nothing has been launched on site")

@@ -16,7 +16,7 @@ import pytest
 
 from r1fleet import lab as labs
 from r1fleet.cli.connect import connector
-from r1fleet.errors import ExitCode, HostFailed, LockHeld, UsageError
+from r1fleet.errors import ExitCode, LockHeld, PreflightFailed, UsageError
 from r1fleet.events import EndpointReady, Event, LogLines, Observer, RankState
 from r1fleet.inventory import Host, Inventory
 from r1fleet.lab import Lab
@@ -233,7 +233,7 @@ def test_a_host_lost_while_loading_is_named_and_the_rest_is_stopped(own_lab: Lab
 
 
 def test_findings_of_all_hosts_come_together_and_nothing_is_changed(stage: Stage) -> None:
-    with pytest.raises(HostFailed) as caught:
+    with pytest.raises(PreflightFailed) as caught:
         stage.launch(stage.plan(model_path="/nowhere/tiny", user="absent"))
     for host in ("h1", "h2"):
         assert f"{host}: /nowhere/tiny is not there" in caught.value.what
@@ -246,7 +246,7 @@ def test_a_taken_port_names_its_holder(stage: Stage) -> None:
     stage.sh("h1", f"systemd-run -q --unit=taker python3 -m http.server {PORT} --directory /tmp")
     try:
         stage.sh("h1", f"until ss -ltnH 'sport = :{PORT}' | grep -q .; do sleep 0.05; done")
-        with pytest.raises(HostFailed, match=rf"h1: port {PORT} \(endpoint\) is taken by pid \d+ \(.*http.server"):
+        with pytest.raises(PreflightFailed, match=rf"h1: port {PORT} \(endpoint\) is taken by pid \d+ \(.*http.server"):
             stage.launch(stage.plan())
     finally:
         stage.sh("h1", "systemctl stop taker")
@@ -255,7 +255,7 @@ def test_a_taken_port_names_its_holder(stage: Stage) -> None:
 def test_hosts_whose_models_differ_are_refused(stage: Stage) -> None:
     stage.sh("h2", f"echo other > {MODEL}/.r1fleet-manifest.json")
     try:
-        with pytest.raises(HostFailed, match="the model's manifest differs"):
+        with pytest.raises(PreflightFailed, match="the model's manifest differs"):
             stage.launch(stage.plan())
     finally:
         stage.sh("h2", f"rm {MODEL}/.r1fleet-manifest.json")

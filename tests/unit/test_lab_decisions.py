@@ -11,10 +11,12 @@ import pytest
 
 from r1fleet import lab as labs
 from r1fleet.errors import ExitCode, LabError
+from r1fleet.inventory import Host
 from r1fleet.lab import ground, layout, recipe, sources
 from r1fleet.lab.handout import inventory_data
 from r1fleet.lab.layout import Lab
 from r1fleet.lab.proxy import config_text, filter_text
+from r1fleet.ssh.target import target_of
 
 STANZAS = """\
 # the archive
@@ -139,7 +141,8 @@ def test_the_inventory_keeps_the_hosts_order_and_quotes_spaces() -> None:
 
     assert list(data["children"]["lab"]["children"]["nodes"]["hosts"]) == [f"h{index}" for index in range(1, 12)]
     assert data["vars"]["weights_dir"] == "/srv"
-    assert data["vars"]["ansible_ssh_common_args"] == '-o UserKnownHostsFile="/my cache/lab/demo/known_hosts"'
+    assert target_of(Host("h1", data["vars"])).known_hosts == ("/my cache/lab/demo/known_hosts",)
+    assert data["vars"]["ansible_ssh_common_args"] == "-o 'UserKnownHostsFile=\"/my cache/lab/demo/known_hosts\"'"
 
 
 def test_any_change_of_the_recipe_makes_a_new_image() -> None:

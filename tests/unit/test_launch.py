@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from r1fleet.errors import ExitCode, HostFailed, HostUnreachable, LockHeld, UsageError
+from r1fleet.errors import ExitCode, HostFailed, HostUnreachable, LockHeld, PreflightFailed, UsageError
 from r1fleet.events import EndpointReady, Event, Note, RankState, Step
 from r1fleet.launch import GangFailed, LaunchOptions, LaunchResult, launch, lock_status, stop
 from r1fleet.launch.plan import Plan
@@ -140,7 +140,7 @@ def test_one_host_away_before_the_start_means_no_host_is_touched(run: Run) -> No
 def test_findings_of_all_hosts_are_told_together(run: Run) -> None:
     run.fleet["a"].findings = [{"kind": "port", "ok": False, "detail": "port 18000 is taken", "value": ""}]
     run.fleet["b"].findings = [{"kind": "model", "ok": False, "detail": "/m is not there", "value": ""}]
-    with pytest.raises(HostFailed, match=r"(?s)a: port 18000 is taken.*b: /m is not there") as caught:
+    with pytest.raises(PreflightFailed, match=r"(?s)a: port 18000 is taken.*b: /m is not there") as caught:
         run.launch()
     assert "r1fleet provision" in str(caught.value)
     assert "fleet_lock" not in run.fleet.modules()
@@ -158,7 +158,7 @@ def test_ports_are_looked_at_where_the_engine_opens_them(run: Run, engine: str, 
 
 def test_unequal_models_are_refused(run: Run) -> None:
     run.fleet["b"].findings = [{"kind": "model", "ok": True, "detail": "", "value": "another"}]
-    with pytest.raises(HostFailed, match="the model's manifest differs"):
+    with pytest.raises(PreflightFailed, match="the model's manifest differs"):
         run.launch()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -162,7 +163,7 @@ def test_pip_in_a_virtual_environment(tmp_path: Path) -> None:
         make_wheel(tmp_path, version)
     args: dict[str, Any] = {
         "virtualenv": str(tmp_path / "venv"),
-        "virtualenv_command": f"{sys.executable} -m venv",
+        "virtualenv_command": f"{shlex.quote(sys.executable)} -m venv",
         "extra_args": f"--no-index --find-links {tmp_path}",
     }
     assert changes("pip", name="rehearsal_pkg==1.0", **args) == [True, True, False]

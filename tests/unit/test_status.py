@@ -12,9 +12,10 @@ import pytest
 
 from r1fleet.errors import ExitCode, HostFailed, HostUnreachable, UsageError
 from r1fleet.events import Event, LogLines, Note
-from r1fleet.inventory import Inventory
+from r1fleet.inventory import Host, Inventory
 from r1fleet.launch import GangFailed, LaunchOptions, launch, stop
-from r1fleet.status import AskOptions, LogOptions, StatusOptions, StatusReport, ask, logs, status
+from r1fleet.status import AskOptions, LogOptions, StatusOptions, StatusReport, ask, logs, root_on, status
+from r1fleet.transport import Become
 from tests.fleets import READY, Fleet
 from tests.gangs import rehearsal
 
@@ -236,3 +237,20 @@ def test_ask_tells_what_the_endpoint_said(fleet: Fleet, endpoint: HTTPServer, mo
     started(fleet, port=endpoint.server_port)
     with pytest.raises(HostFailed, match="HTTP 500"):
         ask(fleet.hosts.values(), fleet.access, AskOptions("hello"))
+
+
+@pytest.mark.parametrize(
+    ("variables", "given", "expected"),
+    [
+        ({"ansible_user": "ops"}, None, Become()),
+        ({"ansible_user": "ops"}, "asked", Become(password="asked")),
+        ({"ansible_become_password": "written"}, "asked", Become(password="asked")),
+        ({"ansible_become_pass": "written"}, None, Become(password="written")),
+        ({"ansible_user": "root"}, "asked", None),
+        ({"ansible_ssh_user": "root"}, None, None),
+    ],
+)
+def test_who_is_root_already_does_not_become_root(
+    variables: dict[str, Any], given: str | None, expected: Become | None
+) -> None:
+    assert root_on(Host("a", variables), given) == expected
