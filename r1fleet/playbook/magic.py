@@ -82,7 +82,7 @@ class Magic(Mapping[str, Any]):
 
 
 def _live(states: tuple[HostState, ...]) -> list[str]:
-    return [state.name for state in states if not (state.failed or state.unreachable)]
+    return [state.name for state in states if state.running]
 
 
 def _named_roles(run: RunState) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from r1fleet.errors import ExitCode, PlaybookError
 from r1fleet.events import HostCounts, Note, Observer, PlayStarted, Recap
-from r1fleet.inventory import Inventory, beside
+from r1fleet.inventory import Inventory, beside, load
 from r1fleet.inventory.source import load_yaml
 from r1fleet.playbook import catalogue
 from r1fleet.playbook.board import Board
@@ -35,10 +35,16 @@ from r1fleet.transport import Transport
 
 def run(playbook: Playbook, inventory: Inventory, transport: Transport, observer: Observer, options: Options) -> Recap:
     """Run a playbook and return the recap, which the observer gets, too; an interrupt ends what still runs on hosts."""
-    inventory = beside(inventory, playbook.path.resolve().parent)
-    if options.limit:
-        inventory = inventory.limit(options.limit)
-    state = RunState(inventory, options, observer)
+    folder = playbook.path.resolve().parent
+
+    def chosen(whole: Inventory) -> Inventory:
+        near = beside(whole, folder)
+        return near.limit(options.limit) if options.limit else near
+
+    path = inventory.path
+    again = (lambda: chosen(load(path))) if path is not None and path.is_file() else None
+    inventory = chosen(inventory)
+    state = RunState(inventory, options, observer, again)
     begin = time.monotonic()
     try:
         asyncio.run(_Runner(state, transport, Search.beside(inventory.path)).all(playbook))
@@ -100,12 +106,14 @@ class _Runner:
             for host in batch:
                 self._read_files(play, host)
             await self._batch(play, batch, strategy)
-            if all(host.failed or host.unreachable for host in batch):
+            if all((host.failed or host.unreachable) and not host.pardoned for host in batch):
                 return False
             if state.stopped:
                 break
         for host in hosts:
             host.ended = False
+            if host.pardoned:
+                host.failed = host.unreachable = host.pardoned = False
         return not (state.stopped and any(host.failed for host in hosts))
 
     async def _batch(self, play: Play, batch: tuple[HostState, ...], strategy: Strategy) -> None:

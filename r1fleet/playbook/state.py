@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,6 +33,8 @@ class HostState:
     unreachable: bool = False
     ended: bool = False
     ahead: bool = False  # of other hosts, in a window
+    pardoned: bool = False  # failed or unreachable, but back in the next play
+    left: list[RoleUse] = field(default_factory=list)  # roles that `meta: end_role` has ended here
     counts: HostCounts = field(default_factory=HostCounts)
 
     @property
@@ -44,6 +46,13 @@ class HostState:
     def running(self) -> bool:
         """Whether further tasks run here."""
         return not (self.failed or self.unreachable or self.ended)
+
+    def has_left(self, task: Task) -> bool:
+        """Tell whether the host has left the role of a task, or one around it."""
+        if task.role is None or not self.left:
+            return False
+        around = (task.role, *task.role.parents)
+        return any(each is left for each in around for left in self.left)
 
     def count(self, **more: int) -> None:
         """Add to the host's line of the recap."""
@@ -73,8 +82,15 @@ class PlayState:
 class RunState:
     """One run of a playbook."""
 
-    def __init__(self, inventory: Inventory, options: Options, observer: Observer) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        options: Options,
+        observer: Observer,
+        read_again: Callable[[], Inventory] | None = None,
+    ) -> None:
         self.inventory = inventory
+        self._read_again = read_again
         self.options = options
         self.observer = observer
         self.hosts: dict[str, HostState] = {}
@@ -96,6 +112,14 @@ class RunState:
         """The play at hand."""
         assert self.play is not None
         return self.play
+
+    def refresh(self) -> None:
+        """Read the inventory again; hosts that only this run had added are gone from it."""
+        if self._read_again is None:
+            return
+        self.inventory = self._read_again()
+        for name, state in self.hosts.items():
+            state.host = self.inventory.hosts.get(name, state.host)
 
     def add_host(self, name: str, groups: Iterable[str], variables: Mapping[str, Any]) -> bool:
         """Add a host, or put one into more groups; tell whether anything is new."""

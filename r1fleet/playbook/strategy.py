@@ -54,6 +54,9 @@ class Strategy:
             live = _running(hosts)
             if not live or self._run.current.stopped:
                 return
+            if isinstance(waiting[0], Task) and any(state.has_left(waiting[0]) for state in live):
+                await self._remaining(waiting.popleft(), live, rescuable=rescuable)
+                continue
             ahead = self._window(waiting, live)
             if len(ahead) > 1:
                 await self._go_ahead(ahead, live, rescuable=rescuable)
@@ -65,6 +68,13 @@ class Strategy:
                 await self._block(node, live, rescuable=rescuable)
             elif ahead or self._chosen(node, live[0]):
                 await self._task(node, live, rescuable=rescuable)
+
+    async def _remaining(self, node: Node, hosts: Hosts, *, rescuable: bool) -> None:
+        """Run a task of a role on those hosts that have not left the role."""
+        assert isinstance(node, Task)
+        live = tuple(state for state in hosts if not state.has_left(node))
+        if live and self._chosen(node, live[0]):
+            await self._task(node, live, rescuable=rescuable)
 
     def _window(self, nodes: deque[Node], hosts: Hosts) -> list[Task]:
         """Take the chosen tasks from the front that may go ahead together."""

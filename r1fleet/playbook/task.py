@@ -37,6 +37,8 @@ def read_task(reader: Reader, written: Written) -> Task | None:
     except FleetError as error:
         reader.problems.take(error)
         return None
+    if args.get("_action") == "end_role" and reader.role is None:
+        reader.problems.add("`meta: end_role` stands outside of any role", where, hint="end_host ends the play there")
     settings = handed_down(reader.settings, written, reader.problems)
     if "local_action" in written:
         settings = handed_down(settings, {"delegate_to": "localhost"}, reader.problems)

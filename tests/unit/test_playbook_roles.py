@@ -249,3 +249,26 @@ def test_vars_given_where_a_role_is_named_are_that_roles_alone(project: Project)
     assert told.messages()[:4] == ["default", "green", "deep", "default"]
     assert told.result("play")["msg"] == ["leaf", "leaf", "top"]
     assert told.result("all")["msg"] == "['leaf', 'top'] ['leaf']"
+
+
+def test_end_role_ends_the_role_on_its_host_and_nothing_else(project: Project) -> None:
+    project.write(
+        "roles/leaf/tasks/main.yml",
+        """
+        - {name: one, command: echo}
+        - {meta: end_role, when: n == 2}
+        - {name: two, file: {path: /a, state: directory}}
+        - {name: three, file: {path: /b, state: directory}}
+        - block:
+            - {name: four, command: echo}
+        """,
+    )
+    told = project.play("""
+        - hosts: all
+          gather_facts: false
+          roles: [leaf]
+          tasks:
+            - {name: after, command: echo}
+    """)
+    assert [name for name, _ in told.statuses("h2")] == ["one", "after"]
+    assert [name for name, _ in told.statuses("h1")] == ["one", "two", "three", "four", "after"]

@@ -549,3 +549,54 @@ def test_every_wrong_argument_of_a_role_is_told(project: Project) -> None:
     errors = told.result("one")["argument_errors"]
     assert [any(word in error for error in errors) for word in ("need", "size", "kind")] == [True] * 3
     assert "mutually exclusive" in told.result("two")["msg"]
+
+
+def test_refresh_inventory_reads_the_files_again(project: Project) -> None:
+    def add(_: str, call: Call) -> Reply:
+        project.write("inventories/lab.yaml", "all:\n  hosts:\n    h1: {n: 7}\n    fresh: {n: 8}\n")
+        return shell(_, call)
+
+    told = project.play(
+        """
+        - hosts: h1
+          gather_facts: false
+          tasks:
+            - {name: one, command: echo}
+            - meta: refresh_inventory
+            - {name: two, debug: {msg: "{{ n }} {{ groups.all }}"}}
+        - hosts: fresh
+          gather_facts: false
+          tasks:
+            - {name: three, debug: {msg: "{{ n }}"}}
+        """,
+        FakeTransport(add),
+    )
+    assert told.result("two")["msg"] == "7 ['h1', 'fresh']"
+    assert told.result("three", "fresh")["msg"] == 8
+
+
+def test_hosts_are_pardoned_for_the_next_play(project: Project) -> None:
+    told = project.play("""
+        - hosts: all
+          gather_facts: false
+          tasks:
+            - {name: one, command: "{{ 'false' if n == 2 else 'echo' }}"}
+            - meta: clear_host_errors
+            - {name: two, command: echo}
+        - hosts: all
+          gather_facts: false
+          tasks:
+            - {name: three, command: echo}
+    """)
+    assert [name for name, _ in told.statuses("h2")] == ["one", "three"]
+
+
+def test_a_host_that_has_ended_is_no_host_of_the_play(project: Project) -> None:
+    told = project.tasks("""
+        - {meta: end_host, when: n == 2}
+        - {name: one, debug: {msg: "{{ ansible_play_hosts }}"}}
+        - {meta: end_batch, when: n == 1}
+        - {name: two, command: echo}
+    """)
+    assert told.result("one")["msg"] == ["h1", "h3"]
+    assert [name for name, _ in told.statuses("h3")] == ["one"]

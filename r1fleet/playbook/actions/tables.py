@@ -86,8 +86,10 @@ CONTROLLER: Mapping[str, Row] = {
                     "end_batch",
                     "end_host",
                     "end_play",
+                    "end_role",
                     "flush_handlers",
                     "noop",
+                    "refresh_inventory",
                     "reset_connection",
                 ],
             }
