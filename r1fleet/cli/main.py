@@ -82,6 +82,8 @@ class CommandTable(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             raise Interrupted("interrupted") from interrupt
+        except BrokenPipeError:
+            return _unread()
 
 
 root = typer.Typer(
@@ -124,11 +126,16 @@ def run(argv: list[str]) -> int:
         sys.stderr.write("interrupted\n")
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return _unread()
     except Exception as error:  # the outermost boundary: what reaches it is a bug of ours
         return _bug(error)
     return result if isinstance(result, int) else int(ExitCode.OK)
+
+
+def _unread() -> int:
+    """End quietly when nobody reads on, with the status of a program that the signal for it has ended."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
 
 
 def _bug(error: Exception) -> int:
