@@ -15,6 +15,7 @@ from r1fleet.events import Event, ItemResult, Note, PlayStarted, Recap, TaskResu
 _WIDTH = 79
 # Actions whose result ansible-playbook shows also when all is well.
 _SPEAKING = frozenset({"assert", "debug"})
+_INCLUDES = frozenset({"include_role", "include_tasks"})
 _WORDS = {"ok": "ok", "changed": "changed", "skipped": "skipping"}
 _COUNTS = ("ok", "changed", "unreachable", "failed", "skipped", "rescued", "ignored")
 
@@ -63,10 +64,7 @@ class AnsibleRenderer(Renderer):
         host, item = host_name(event), f"(item={one_line(event.label)})"
         self._show_diff(event.result)
         if event.status in _WORDS:
-            word = _WORDS[event.status]
-            blank = " " if event.status == "skipped" else ""  # ansible-playbook writes one
-            more = f" => {clean(dump(shown(event.result)))}" if self.verbosity else ""
-            self.lines(f"{word}: [{host}] => {item}{more or blank}")
+            self.lines(*self._item_done(event, host, item).split("\n"))
             return
         self.lines(f"failed: [{host}] {item} => {clean(dump(shown(event.result)))}")
         if event.status == "ignored":
@@ -76,16 +74,19 @@ class AnsibleRenderer(Renderer):
     @_show.register
     def _(self, event: TaskResult) -> None:
         self._return_to(self._begun(event))
-        if event.looped and "results" in event.result and event.status not in ("skipped", "unreachable"):
+        if _is_told_by_items(event):
             self._end_loop(event)
             return
         host = host_name(event)
         if not event.looped:
             self._show_diff(event.result)
-        if event.status in _WORDS:
-            self.lines(*f"{_WORDS[event.status]}: [{host}]{self._spoken(event)}".split("\n"))
+        if event.status == "ok" and event.action in _INCLUDES:
+            self.lines(f"included: {one_line(event.result.get('include'))} for {one_line(event.host)}")
             return
-        word = "UNREACHABLE" if event.status == "unreachable" else "FAILED"
+        if event.status in _WORDS:
+            self.lines(*f"{_WORDS[event.status]}: [{host}]{self._spoken(event.action, event)}".split("\n"))
+            return
+        word = "UNREACHABLE" if event.result.get("unreachable") else "FAILED"
         self.lines(f"fatal: [{host}]: {word}! => {clean(dump(shown(event.result)))}")
         if event.status == "ignored":
             self.lines("...ignoring")
@@ -117,8 +118,15 @@ class AnsibleRenderer(Renderer):
         begun = self._by_place.get((result.role, result.where or result.task))
         return begun or TaskStarted(result.task, result.action, result.role, result.where)
 
-    def _spoken(self, event: TaskResult) -> str:
-        action = event.action.rpartition(".")[2]
+    def _item_done(self, event: ItemResult, host: str, item: str) -> str:
+        action = self._task.action if self._task else ""
+        if event.status == "ok" and action in _INCLUDES:
+            return f"included: {one_line(event.result.get('include'))} for {one_line(event.host)} => {item}"
+        blank = " " if event.status == "skipped" else ""  # ansible-playbook writes one
+        return f"{_WORDS[event.status]}: [{host}] => {item}{self._spoken(action, event) or blank}"
+
+    def _spoken(self, name: str, event: TaskResult | ItemResult) -> str:
+        action = name.rpartition(".")[2]
         if event.status != "skipped" and action in _SPEAKING:
             return f" => {clean(dump(_said(action, event.result), indent=4))}"
         return f" => {clean(dump(shown(event.result)))}" if self.verbosity else ""
@@ -138,11 +146,17 @@ class AnsibleRenderer(Renderer):
         self.lines("", f"{text} {'*' * max(3, _WIDTH - len(text))}")
 
 
+def _is_told_by_items(event: TaskResult) -> bool:
+    """Tell a loop whose items have said all; one that is hidden shows no results."""
+    hidden = "censored" in event.result and event.status in ("ok", "changed")
+    return event.looped and ("results" in event.result or hidden) and event.status not in ("skipped", "unreachable")
+
+
 def _said(action: str, result: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a debug task says: its message, or its variable, and nothing else."""
     values = shown(result)
-    if action != "debug":
-        return values
+    if action != "debug" or "censored" in values:
+        return {"changed": False, **values}
     if "msg" in values:
         return {"msg": values["msg"]}
     return {key: value for key, value in values.items() if key not in ("changed", "failed")}

@@ -211,17 +211,12 @@ def _known(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in {"indent", "sort_keys", "separators"}}
 
 
-class _Dumper(yaml.SafeDumper):
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
-
-
 def to_yaml(value: Any, **options: Any) -> str:
     """Write YAML in short."""
     return str(
         yaml.dump(
             value,
-            Dumper=_Dumper,
+            Dumper=yaml.SafeDumper,
             allow_unicode=True,
             default_flow_style=options.pop("default_flow_style", None),
             **options,
@@ -232,7 +227,7 @@ def to_yaml(value: Any, **options: Any) -> str:
 def to_nice_yaml(value: Any, indent: int = 4, **options: Any) -> str:
     """Write YAML in blocks."""
     options.setdefault("default_flow_style", False)
-    return str(yaml.dump(value, Dumper=_Dumper, indent=indent, allow_unicode=True, **options))
+    return str(yaml.dump(value, Dumper=yaml.SafeDumper, indent=indent, allow_unicode=True, **options))
 
 
 def from_yaml(value: Any) -> Any:
@@ -295,6 +290,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "from_yaml": from_yaml,
     "from_yaml_all": from_yaml_all,
     "intersect": intersect,
+    "items": lambda mapping: [list(pair) for pair in mapping.items()],
     "items2dict": items_to_dict,
     "mandatory": mandatory,
     "permutations": lambda value, size=None: [list(row) for row in permutations(value, size)],

@@ -202,12 +202,24 @@ def _one_sequence(term: str, options: dict[str, Any]) -> list[str]:
     return [form % number for number in range(start, end + (1 if stride > 0 else -1), stride)]
 
 
+def newlines_kept(text: str, source: str) -> str:
+    """End what a template file gave with as many newlines as the file, as Ansible does; Jinja2 drops one."""
+    return text + "\n" * (_newlines_at_end(source) - _newlines_at_end(text))
+
+
+def _newlines_at_end(text: str) -> int:
+    return len(text) - len(text.rstrip("\n"))
+
+
 def _template(context: Context, *names: str, **_: Any) -> list[Any]:
     texts = []
+    environment = context.environment.overlay(trim_blocks=True)
     for name in names:
         path = _required_file(context, name, "templates")
-        template = context.environment.from_string(path.read_text(encoding="utf-8"))
-        texts.append("".join(map(str, template.root_render_func(template.new_context(context.get_all())))))
+        source = path.read_text(encoding="utf-8")
+        template = environment.from_string(source)
+        text = "".join(map(str, template.root_render_func(template.new_context(context.get_all()))))
+        texts.append(newlines_kept(text, source))
     return texts
 
 

@@ -19,6 +19,7 @@ from r1fleet.inventory import vault
 from r1fleet.inventory.source import Block, Encrypted, Items, Text
 from r1fleet.playbook.environment import Missing, TextEnvironment, ValueEnvironment, text_of
 from r1fleet.playbook.lazy import OMIT, LazyList, LazyMap, has_template, is_template, plain
+from r1fleet.playbook.lookups import newlines_kept
 from r1fleet.playbook.scope import Scope, where_of
 
 COMPUTED = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, OSError, RecursionError)
@@ -131,7 +132,8 @@ def render_file(path: Path, folders: tuple[Path, ...], scope: Scope, marks: Mark
     loader = _file_environment((path.parent, *folders), marks or Marks())
     try:
         template = loader.get_template(path.name)
-        return "".join(template.root_render_func(template.new_context(scope)))  # type: ignore[arg-type]
+        text = "".join(template.root_render_func(template.new_context(scope)))  # type: ignore[arg-type]
+        return newlines_kept(text, loader.source(path.name))
     except jinja2.TemplateSyntaxError as error:
         raise syntax_error(error, Where(str(error.filename or path))) from error
     except jinja2.TemplateNotFound as error:
@@ -168,7 +170,18 @@ def parse_expression(source: str) -> nodes.Template:
 
 @cache
 def _compile_text(source: str) -> _Compiled:
-    return _compiled(parse_text(source))
+    return _compiled(parse_text(_doubled(source) if "\\" in source else source))
+
+
+def _doubled(source: str) -> str:
+    r"""Take backslashes between ``{{`` and ``}}`` as they stand, as Ansible does: ``'\1'`` is a backslash and a one."""
+    parts = []
+    inside = False
+    for _, kind, text in environment().lex(source):
+        if kind in ("variable_begin", "variable_end"):
+            inside = kind == "variable_begin"
+        parts.append(text.replace("\\", "\\\\") if inside and kind == "string" else text)
+    return "".join(parts)
 
 
 @cache
@@ -193,10 +206,16 @@ class _Files(jinja2.FileSystemLoader):
         return vault.plain_text(text, Where(path, 1)), path, unchanged
 
 
+class _FileEnvironment(TextEnvironment):
+    def source(self, name: str) -> str:
+        """Return a template's own text."""
+        return "" if self.loader is None else self.loader.get_source(self, name)[0]
+
+
 @cache
-def _file_environment(folders: tuple[Path, ...], marks: Marks) -> TextEnvironment:
+def _file_environment(folders: tuple[Path, ...], marks: Marks) -> _FileEnvironment:
     options = {name: getattr(marks, name) for name in Marks.__dataclass_fields__}
-    return TextEnvironment(loader=_Files(folders), keep_trailing_newline=True, **options)
+    return _FileEnvironment(loader=_Files(folders), **options)
 
 
 def _run(compiled: _Compiled, scope: Scope, source: Any) -> Any:
