@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from r1fleet.command import Command
 from r1fleet.console.text import clean, duration, one_line, size
+from r1fleet.launch.failure import CONSEQUENCE
 from r1fleet.launch.plan import Plan
 from r1fleet.launch.record import UNNUMBERED, starts
 from r1fleet.status import DeploymentRow, RankRow, StatusReport
@@ -61,6 +62,7 @@ def status_lines(report: StatusReport, *, colour: bool = False) -> Iterator[str]
     for host in report.hosts:
         if host.state != "ok":
             yield f"{host.cluster}: host {host.host} {_painted(host.state, colour=colour)}: {one_line(host.detail)}"
+            yield from [f"  hint: {one_line(host.hint)}"] if host.hint else []
         for stray in host.strays:
             yield f"{host.cluster}: host {host.host} runs {one_line(stray)}, which no deployment names"
 
@@ -101,6 +103,9 @@ def _deployment(row: DeploymentRow, *, colour: bool) -> Iterator[str]:
         yield f"  {clean(row.detail)}"
     if row.phase and row.state == "starting":
         yield f"  phase: {row.phase}"
+    hint = _hint(row)
+    if hint:
+        yield f"  hint: {hint}"
     yield from (f"  endpoint {endpoint}/v1" for endpoint in row.endpoints)
     if row.lock:
         yield f"  locked by {one_line(row.lock)}"
@@ -113,8 +118,22 @@ def _deployment(row: DeploymentRow, *, colour: bool) -> Iterator[str]:
     yield ""
 
 
+def _hint(row: DeploymentRow) -> str:
+    """Return the commands that help with a deployment that is not well."""
+    if row.state not in ("failed", "degraded") or not row.generation:
+        return ""
+    rank = next((rank for rank in _by_cause(row.ranks) if rank.state == "failed"), None)
+    look = f"r1fleet logs {row.name} --rank {rank.rank}; then " if rank else ""
+    return f"{look}r1fleet restart {row.name}, or r1fleet stop {row.name}"
+
+
+def _by_cause(ranks: Sequence[RankRow]) -> list[RankRow]:
+    """Order ranks: those whose own error only tells that another one went away come last."""
+    return sorted(ranks, key=lambda rank: bool(CONSEQUENCE.search(rank.first_error)))
+
+
 def _rank(rank: RankRow) -> tuple[str, ...]:
-    detail = rank.detail or rank.first_error
+    detail = ": ".join(text for text in (rank.detail, rank.first_error) if text)
     up = duration(rank.seconds) if rank.pid else ""
     memory = size(rank.resident) if rank.resident else ""
     return (str(rank.rank), rank.host, rank.address, rank.state, up, memory, str(rank.pid or ""), detail)

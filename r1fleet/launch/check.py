@@ -83,9 +83,10 @@ def refuse(plan: Plan, findings: Iterable[Finding]) -> None:
     rows = list(findings)
     if not rows:
         return
-    lines = "\n".join(f"  {row.host}: {row.detail}" for row in rows)
+    first, *more = (f"{row.host}: {row.detail}" for row in rows)
+    lines = "\n".join([first, *(f"  {line}" for line in more)])
     hints = dict.fromkeys(HINTS[row.kind].format(name=plan.name) for row in rows)
-    raise PreflightFailed(f"{plan.name} cannot start:\n{lines}", hint="; ".join(hints))
+    raise PreflightFailed(f"{plan.name} cannot start: {lines}", hint="; ".join(hints))
 
 
 def _unequal(values: Mapping[str, Mapping[str, str]]) -> Iterable[Finding]:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable
 
 from r1fleet.errors import UsageError
+from r1fleet.status.judge import DEGRADED
 from r1fleet.status.record import DeploymentRecord
 
 
@@ -17,7 +18,12 @@ def differs(old: DeploymentRecord, new: DeploymentRecord, state: str) -> UsageEr
     rows = [f"  {row}" for row in diff if row[:2] != "@@"]
     what = "this very plan" if old.digest == new.digest else "another plan"
     head = f"{old.name} is {state} with {what} (generation {old.generation}, by {old.by})"
-    return UsageError("\n".join([head, *rows]), hint="--replace stops it first, then launches this plan")
+    return UsageError("\n".join([head, *rows]), hint=_hint(old, state))
+
+
+def _hint(old: DeploymentRecord, state: str) -> str:
+    look = f"r1fleet status {old.name} tells why; " if state == DEGRADED else ""
+    return f"{look}r1fleet launch {old.name} --replace stops it first, then launches this plan"
 
 
 def _described(record: DeploymentRecord) -> Iterable[str]:

@@ -27,7 +27,7 @@ def rank_state(rank: RankRecord, view: DeploymentView | None, *, ready: bool) ->
 
 def ended(rank: RankView, *, rebooted: bool = False) -> str:
     """Say how a rank's process came to its end."""
-    if rebooted and rank.exit_age is None:
+    if rebooted:
         return "is not running: its host has rebooted"
     result = rank.exit_text.split(" ")[0] if rank.exit_text and not rank.exit_text.startswith("{") else ""
     if rank.process.status is not None:

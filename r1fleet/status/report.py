@@ -95,6 +95,7 @@ class HostRow:
     state: str
     detail: str = ""
     strays: tuple[str, ...] = ()
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,8 @@ def _host(cluster: str, host: str, seen: Survey) -> HostRow:
     error = seen.lost.get(host)
     if error is None:
         return HostRow(cluster, host, "ok", strays=seen.hosts[host].strays)
-    return HostRow(cluster, host, "unreachable" if isinstance(error, HostUnreachable) else "failed", error.what)
+    state = "unreachable" if isinstance(error, HostUnreachable) else "failed"
+    return HostRow(cluster, host, state, error.what, hint=error.hint or "")
 
 
 def _lock_text(view: DeploymentView) -> str:
