@@ -67,6 +67,45 @@ def test_a_playbook_runs_on_one_inventory(capsys: pytest.CaptureFixture[str]) ->
     assert "one inventory" in err
 
 
+TWO = """
+all:
+  vars:
+    deployments:
+      one: {engine: vllm, model: org/m, hosts: gpu, machine: 1xH200}
+      two: {engine: vllm, model: org/m, hosts: gpu, machine: 1xH200}
+  children: {gpu: {hosts: {a: }}}
+"""
+
+
+@pytest.mark.parametrize("command", ["plan", "launch"])
+def test_where_nobody_can_be_asked_several_deployments_are_named(
+    command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "site.yaml").write_text(TWO)
+
+    code, out, err = run(capsys, command, "-i", str(tmp_path / "site.yaml"))
+
+    assert (code, out) == (5, "")
+    assert err.splitlines() == [
+        "error: several deployments could be meant: one, two",
+        "  hint: say which: its name",
+    ]
+
+
+def test_status_names_inventories_in_sight_only_where_none_was_asked_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(capsys, "init", "fleet")
+    monkeypatch.chdir("fleet")
+    Path("local.yaml").write_text("all: {hosts: {here: {ansible_connection: local, ansible_user: root}}}\n")
+
+    sight = "inventories/h200.yaml: never provisioned from here"
+
+    assert sight in run(capsys, "status")[1]
+    assert sight not in run(capsys, "status", "-i", "local.yaml")[1]
+
+
 def test_help_and_plan_start_without_the_ssh_stack_or_rich() -> None:
     script = (
         "import sys; from r1fleet.cli.main import run; run(['--help']);"
