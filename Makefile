@@ -85,8 +85,8 @@ test-unit: $(BIN)/.ready  ## unit tests only; the lab tests do not run
 test-all: setup check  ## everything, the long runs included
 	@$(SUDO) $(BIN)/python -m pytest
 
-bench: setup  ## speed against peers, as ratios in one run
-	@$(SUDO) $(BIN)/python -m benchmarks
+bench: setup  ## speed against peers, as ratios in one run; options in BENCH="--hosts 8 --runs 5 --peers pyinfra --rtt 40"
+	@$(SUDO) $(BIN)/python -m benchmarks $(BENCH)
 
 clean:  ## remove the Python environment and what the lab has cached
 	@[ ! -x $(BIN)/r1fleet ] || $(FLEET) lab down --all || true
