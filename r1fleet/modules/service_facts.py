@@ -32,6 +32,7 @@ def run(ctx: Context) -> dict[str, Any]:
         words = line.split()
         if len(words) < 2:
             continue
-        unknown = {"name": words[0], "state": "inactive" if words[1] == "static" else "unknown", "source": "systemd"}
-        services.setdefault(words[0], unknown)["status"] = words[1]
+        state = "unknown" if "@." in words[0] else "inactive"  # what is active is loaded, and listed above
+        unlisted = {"name": words[0], "state": state, "source": "systemd"}
+        services.setdefault(words[0], unlisted)["status"] = words[1]
     return {"changed": False, "ansible_facts": {"services": services}}

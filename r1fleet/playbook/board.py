@@ -50,7 +50,7 @@ class Board:
             if task.name:
                 return render_text(task.name, scope_of(self._run, state, task))
             role = task.args.get("name", task.args.get("role")) if task.action == "include_role" else None
-            return f"include_role : {role}" if role else task.action
+            return f"include_role : {role}" if role else task.title
         except FleetError:
             return str(task.name)
 

@@ -97,11 +97,12 @@ class Task:
     stack: tuple[Path, ...] = ()  # the files that included the task's file, to tell cycles
     params: Vars = field(default_factory=dict)  # what dynamic includes around it passed in
     outer: Settings | None = None  # what surrounds an include: it hands that down, not its own keywords
+    written: str = ""  # the action as the file names it
 
     @property
     def title(self) -> str:
-        """The task's name, else its action."""
-        return str(self.name or self.action)
+        """The task's name, else its action as written."""
+        return str(self.name or self.written or self.action)
 
 
 @dataclass(frozen=True, slots=True)

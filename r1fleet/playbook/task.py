@@ -64,6 +64,7 @@ def read_task(reader: Reader, written: Written) -> Task | None:
         stack=reader.stack,
         params=reader.params,
         outer=reader.settings,
+        written=name,
     )
 
 

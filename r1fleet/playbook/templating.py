@@ -51,7 +51,7 @@ def render(value: Any, scope: Scope) -> Any:
     if isinstance(value, Text):
         if not is_template(value):
             return str(value)
-        return _settled(_run(_compile_text(str(value)), scope, value), value)
+        return _settled(_filled(value, scope), value)
     if isinstance(value, Encrypted):
         return str(value)
     if isinstance(value, (LazyMap, LazyList)):
@@ -70,7 +70,7 @@ def render_lazy(value: Any, scope: Scope) -> Any:
         if not is_template(value):
             return value
         try:
-            return _run(_compile_text(str(value)), scope, value)
+            return _filled(value, scope)
         except UndefinedVariable as error:
             missing = Missing(hint=error.what)
             missing.where = error.where
@@ -166,6 +166,11 @@ def parse_expression(source: str) -> nodes.Template:
         raise jinja2.TemplateSyntaxError("chunk after expression", parser.stream.current.lineno, None, None)
     expression.set_environment(environment())
     return nodes.Template([nodes.Output([expression], lineno=1)], lineno=1)
+
+
+def _filled(text: Text, scope: Scope) -> Any:
+    value = _run(_compile_text(str(text)), scope, text)
+    return newlines_kept(value, text) if isinstance(value, str) else value
 
 
 @cache
