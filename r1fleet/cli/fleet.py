@@ -77,7 +77,7 @@ def one_deployment(found: Sequence[Fleet], name: str | None) -> tuple[Fleet, str
     meant = [pair for pair in every if name in (None, pair[1])]
     if not meant:
         clusters = ", ".join(fleet.inventory.name for fleet in found) or "any known inventory"
-        known = ", ".join(each for _, each in every)
+        known = ", ".join(dict.fromkeys(each for _, each in every))
         what = f"no deployment {name} in {clusters}" if name else f"no deployment in {clusters}"
         hint = f"known: {known}" if known else "add `deployments:` to the inventory's variables (docs/deployments.md)"
         raise UsageError(what, hint=hint)

@@ -59,8 +59,7 @@ def launch(
 ) -> int:
     """Show the plan, start every rank or none, and wait until a real completion has answered."""
     reach = Reach(user, ask_become, ask_password, accept_new, extra_vars)
-    if replace and not yes:
-        typer.confirm("--replace stops what runs now. Go on?", abort=True, err=True)
+    options.confirm("stop what runs now, to replace it", yes=yes or not replace)
     manner = Manner("json" if as_json else output, verbose, replace=replace, detach=detach)
     return _start(deployment, fleets(inventories, reach), access(reach), manner)
 
@@ -81,8 +80,7 @@ def restart(
 ) -> int:
     """Stop a deployment on all its hosts, then launch its plan again."""
     reach = Reach(user, ask_become, ask_password, accept_new, extra_vars)
-    if not yes:
-        typer.confirm("This stops what runs now. Go on?", abort=True, err=True)
+    options.confirm("stop what runs now, to start it again", yes=yes)
     manner = Manner("json" if as_json else output, verbose, replace=True, again=True)
     return _start(deployment, fleets(inventories, reach), access(reach), manner)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from r1fleet.errors import UsageError
+from r1fleet.errors import ExitCode, FleetError, UsageError
 
 Inventories = Annotated[
     list[Path] | None,
@@ -73,6 +74,22 @@ Output = Annotated[
     ),
 ]
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="More detail; -vvv for most.")]
+
+
+class Declined(FleetError):
+    """The user was asked, and said no."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+def confirm(what: str, *, yes: bool) -> None:
+    """Ask on the terminal whether to go on with ``what``; where nobody can be asked, --yes must have been given."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"to {what} needs a yes", hint="--yes, where nobody can be asked")
+    if not typer.confirm(f"{what[0].upper()}{what[1:]}?", err=True):
+        raise Declined("nothing was changed")
 
 
 def listed(given: list[str] | None) -> tuple[str, ...]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from r1fleet.cli import options
 from r1fleet.cli.fleet import Reach, access, fleets, launched
 from r1fleet.console import renderer
-from r1fleet.errors import UsageError
 from r1fleet.events import Note
 from r1fleet.launch import StopReport
 from r1fleet.launch import stop as stop_everywhere
@@ -30,10 +27,7 @@ def stop(
     """Stop a deployment: whole process groups, 20 s before they are killed, and a look that nothing is left."""
     reach = Reach(ask_become=ask_become, accept_new=accept_new)
     fleet, name = launched(fleets(inventories, reach), deployment)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError(f"stopping {name or 'a deployment'} needs a yes", hint="--yes, where nobody can be asked")
-        typer.confirm(f"Stop {name or 'what runs'} on {fleet.inventory.name}?", abort=True, err=True)
+    options.confirm(f"stop {name or 'what runs'} on {fleet.inventory.name}", yes=yes)
     way = access(reach)
     try:
         with renderer("json" if as_json else output) as console:

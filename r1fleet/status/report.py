@@ -129,7 +129,7 @@ def status(inventories: Sequence[Inventory], access: Access, options: StatusOpti
         parts = list(pool.map(lambda inventory: _cluster(inventory, access, options), inventories))
     rows = tuple(row for part in parts for row in part[0])
     hosts = tuple(host for part in parts for host in part[1])
-    return StatusReport(rows, hosts, "" if rows else _nothing(inventories, hosts))
+    return StatusReport(rows, hosts, "" if rows else _nothing(inventories, hosts, options.deployments))
 
 
 def _cluster(inventory: Inventory, access: Access, options: StatusOptions) -> tuple[list[DeploymentRow], list[HostRow]]:
@@ -237,9 +237,10 @@ def _probed(row: DeploymentRow) -> bool:
     return all(probe.ok for probe in row.probes)
 
 
-def _nothing(inventories: Sequence[Inventory], hosts: Sequence[HostRow]) -> str:
+def _nothing(inventories: Sequence[Inventory], hosts: Sequence[HostRow], deployments: Sequence[str]) -> str:
     names = ", ".join(inventory.name for inventory in inventories)
     away = sum(host.state != "ok" for host in hosts)
     if away == len(hosts):
         return f"No host of {names} answered."
-    return f"Nothing has been launched on {names}." + (f" {away} of {len(hosts)} hosts did not answer." if away else "")
+    what = f"Nothing called {' or '.join(deployments)}" if deployments else "Nothing"
+    return f"{what} has been launched on {names}." + (f" {away} of {len(hosts)} hosts did not answer." if away else "")

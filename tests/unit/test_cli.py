@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,12 @@ def test_a_playbook_runs_on_one_inventory(capsys: pytest.CaptureFixture[str]) ->
     assert "one inventory" in err
 
 
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody sits at the terminal."""
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+
+
 TWO = """
 all:
   vars:
@@ -78,6 +85,7 @@ all:
 
 
 @pytest.mark.parametrize("command", ["plan", "launch"])
+@pytest.mark.usefixtures("alone")
 def test_where_nobody_can_be_asked_several_deployments_are_named(
     command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -90,6 +98,18 @@ def test_where_nobody_can_be_asked_several_deployments_are_named(
         "error: several deployments could be meant: one, two",
         "  hint: say which: its name",
     ]
+
+
+@pytest.mark.parametrize("words", [["stop", "one"], ["restart", "one"], ["launch", "one", "--replace"]])
+@pytest.mark.usefixtures("alone")
+def test_where_nobody_can_be_asked_for_a_yes_it_must_be_given(
+    words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "site.yaml").write_text(TWO)
+
+    code, _, err = run(capsys, *words, "-i", str(tmp_path / "site.yaml"))
+
+    assert (code, err.splitlines()[1]) == (5, "  hint: --yes, where nobody can be asked")
 
 
 def test_status_names_inventories_in_sight_only_where_none_was_asked_for(

@@ -96,6 +96,8 @@ def test_a_gang_without_its_leader_is_unknown_not_failed(fleet: Fleet) -> None:
 def test_nothing_launched_is_one_sentence_and_no_failure(fleet: Fleet) -> None:
     report = look(fleet)
     assert (report.message, report.exit_code) == ("Nothing has been launched on lab.", ExitCode.OK)
+    named = status([Inventory("lab", None, fleet.hosts, {})], fleet.access, StatusOptions(("tinny",)))
+    assert named.message == "Nothing called tinny has been launched on lab."
     assert status([], fleet.access, StatusOptions()).message.startswith("No cluster is known here")
     fleet["a"].away = fleet["b"].away = True
     report = look(fleet)
