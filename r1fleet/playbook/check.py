@@ -32,6 +32,13 @@ _SAMPLES = {
     "bytes": "1",
     "jsonarg": "{}",
 }
+_ADDRESSES = "write addresses out in the inventory, or take them from facts (`ansible_facts.default_ipv4`)"
+REFUSED_FILTERS = {
+    "json_query": "use `selectattr`, `map(attribute=...)` and `dict2items`",
+    "vault": "only ansible-vault encrypts; encrypted values are read as they are",
+    "unvault": "encrypted values and files are read as they are",
+    **dict.fromkeys(("ipaddr", "ipv4", "ipv6", "ipwrap", "ipsubnet", "nthhost", "ipmath"), _ADDRESSES),
+}
 _EXPRESSIONS = ("until", "changed_when", "failed_when")
 
 
@@ -118,7 +125,9 @@ def unknown_names(tree: nodes.Template) -> Iterator[PlaybookError]:
     for used in tree.find_all((nodes.Filter, nodes.Test)):
         table, kind = (known.filters, "filter") if isinstance(used, nodes.Filter) else (known.tests, "test")
         name = _stem(used.name)
-        if name not in table:
+        if name not in table and name in REFUSED_FILTERS:
+            yield PlaybookError(f"{kind} {used.name!r} is not supported", hint=REFUSED_FILTERS[name])
+        elif name not in table:
             yield PlaybookError(f"unknown {kind} {used.name!r}", hint=nearest(name, table))
     for call in tree.find_all(nodes.Call):
         if isinstance(call.node, nodes.Name) and call.node.name in {"lookup", "query", "q"} and call.args:

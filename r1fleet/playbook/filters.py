@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from jinja2.runtime import Undefined
 
+from r1fleet.playbook.filters_crypt import password_hash
 from r1fleet.playbook.filters_text import TEXT_FILTERS, FilterError
 from r1fleet.playbook.lazy import plain
 
@@ -278,6 +279,7 @@ def file_glob(pattern: str) -> list[str]:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     **TEXT_FILTERS,
+    "password_hash": password_hash,
     "bool": to_bool,
     "combine": combine,
     "combinations": lambda value, size: [list(row) for row in combinations(value, size)],

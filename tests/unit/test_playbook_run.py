@@ -600,3 +600,19 @@ def test_a_host_that_has_ended_is_no_host_of_the_play(project: Project) -> None:
     """)
     assert told.result("one")["msg"] == ["h1", "h3"]
     assert [name for name, _ in told.statuses("h3")] == ["one"]
+
+
+def test_pause_hides_what_is_typed_where_it_must_not_be_seen(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("getpass.getpass", lambda prompt: f"hidden after {prompt}")
+    monkeypatch.setattr("builtins.input", lambda prompt: f"seen after {prompt}")
+    told = project.tasks("""
+        - {name: one, pause: {prompt: Key, echo: false}}
+        - {name: two, pause: {prompt: Go}}
+    """)
+    assert told.result("one")["user_input"] == "hidden after Key (output is hidden): "
+    assert told.result("two")["user_input"] == "seen after Go: "

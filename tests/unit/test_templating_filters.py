@@ -114,3 +114,32 @@ def test_a_password_is_made_once_and_kept_to_oneself(tmp_path: Path) -> None:
     assert len(first) == 12
     assert first.isdigit()
     assert (tmp_path / "secrets/one").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        # As libc's crypt(3) makes them.
+        (
+            "{{ 'Hello world!' | password_hash('sha512', 'saltstring', rounds=5000) }}",
+            "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1",
+        ),
+        (
+            "{{ 'Hello world!' | password_hash('sha256', 'saltstring', rounds=5000) }}",
+            "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
+        ),
+        (
+            "{{ 'secret' | password_hash('sha512', 'mysecretsalt') }}",
+            "$6$rounds=656000$mysecretsalt$"
+            "YyZPS1e8zRrH5MTi9WLHXH3ANZOzFv/lANQQN5yFyv6Z5.xm2HtIgmn/48kBWrZ.OE7fehbq9teMQxnNyJGVh.",
+        ),
+    ],
+)
+def test_password_hashes_are_those_of_shadow(text: str, value: str) -> None:
+    assert shown(text) == value
+
+
+@pytest.mark.parametrize("call", ["password_hash('md5', 'a')", "password_hash('sha512', 'no$salt')"])
+def test_password_hashes_that_cannot_be_made_say_why(call: str) -> None:
+    with pytest.raises(TemplateFailed, match=r"password_hash knows|a salt has at most"):
+        shown(f"{{{{ 'x' | {call} }}}}")
