@@ -120,10 +120,11 @@ class HostCounts:
 
 @dataclass(frozen=True, slots=True)
 class Recap(Event):
-    """The end of a playbook run: counts per host, in inventory order."""
+    """The end of a playbook run: counts per host, in inventory order; failures of ``pardoned`` hosts were forgotten."""
 
     hosts: Mapping[str, HostCounts]
     seconds: float = 0.0
+    pardoned: tuple[str, ...] = ()
 
 
 # --- gangs -----------------------------------------------------------------------------------------

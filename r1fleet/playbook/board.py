@@ -75,6 +75,7 @@ class Board:
             state.count(**{status: 1})
         state.failed = state.failed or status in {"failed", "rescued"}
         state.unreachable = state.unreachable or status == "unreachable"
+        state.pardoned = state.pardoned and not (state.failed or state.unreachable)
         if self._run.current.free:
             self.started(task, state)
         self._run.through.add(state.name)

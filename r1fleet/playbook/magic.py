@@ -86,8 +86,9 @@ def _live(states: tuple[HostState, ...]) -> list[str]:
 
 
 def _named_roles(run: RunState) -> list[str]:
-    """Return the roles that the play itself names."""
-    return [use.name for use in run.current.uses if not use.parents]
+    """Return the roles that the play itself names, then those that it came to include for all its tasks."""
+    play, later = run.current.play, run.current.uses[len(run.current.play.uses) :]
+    return [*play.named, *(use.name for use in later if not use.parents)]
 
 
 def _dependencies(run: RunState) -> list[str]:

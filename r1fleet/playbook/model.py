@@ -146,6 +146,7 @@ class Play:
     sections: tuple[tuple[Node, ...], ...]
     handlers: tuple[Task, ...]
     uses: tuple[RoleUse, ...]
+    named: tuple[str, ...] = ()  # the roles that it names itself, in order, repeated ones, too
 
     def keyword(self, name: str, default: Any = None) -> Any:
         """Return the raw value of one of the play's own keywords."""

@@ -109,6 +109,7 @@ def _import_role(reader: Reader, task: Task) -> tuple[Node, ...]:
         reader.handlers.extend(role.handlers)
         if args.get("public", True):
             reader.uses.extend(role.uses)
+            reader.named.append(role.use.name)
         return (Block(role.body, settings=task.settings, where=task.where),)
     return ()
 
@@ -186,6 +187,8 @@ def read_role_item(reader: Reader, item: Any, where: Where) -> RoleTasks | None:
         role = read_role(
             reader.inside(settings=settings), {"name": name}, where, RoleUse("", Path(), given=given, params=params)
         )
+        if reader.role is None:
+            reader.named.append(role.use.name)
         key = repr((role.use.path, given, params, settings))
         if key in reader.once and not role.allow_duplicates:
             return None
@@ -241,7 +244,7 @@ def _look_ahead(reader: Reader, task: Task) -> None:
     """Read what a dynamic include will read, where its name is known already, so that problems show before the run."""
     if any(has_template(task.args.get(name)) for name in ("file", "name", "role", "tasks_from")):
         return
-    apart = reader.inside(handlers=[], uses=[])
+    apart = reader.inside(handlers=[], uses=[], named=[])
     if task.action == "include_tasks":
         path = _named_file(apart, task)
         if path is not None and path not in reader.checked:

@@ -91,7 +91,7 @@ def _play(reader: Reader, item: Written) -> Play | None:
     variables = _play_vars(item, problems)
     written = {key: value for key, value in item.items() if key != "vars"}
     settings = handed_down(reader.settings, written, problems)
-    inside = reader.inside(settings=settings, handlers=[], uses=[], once=set())
+    inside = reader.inside(settings=settings, handlers=[], uses=[], named=[], once=set())
     static = inside.inside(extra_vars={**variables, **reader.extra_vars})
     return _with_sections(static, item, settings, variables)
 
@@ -115,6 +115,7 @@ def _with_sections(reader: Reader, item: Written, settings: Settings, variables:
         sections=(pre, (*roles, *tasks), post),
         handlers=(*role_handlers, *handlers, *reader.handlers),
         uses=tuple(reader.uses),
+        named=tuple(reader.named),
     )
 
 

@@ -56,6 +56,7 @@ class Reader:
     stack: tuple[Path, ...] = ()
     handlers: list[Task] = field(default_factory=list)  # those of imported roles, found on the way
     uses: list[RoleUse] = field(default_factory=list)
+    named: list[str] = field(default_factory=list)  # roles that the play itself names, each time it does
     checked: set[Path] = field(default_factory=set)  # dynamic includes that were read once, for their problems
     in_handlers: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)  # what dynamic includes around passed in

@@ -54,6 +54,7 @@ def run(playbook: Playbook, inventory: Inventory, transport: Transport, observer
         recap = Recap(
             {name: host.counts for name, host in state.hosts.items() if host.counts != HostCounts()},
             time.monotonic() - begin,
+            tuple(name for name, host in state.hosts.items() if host.pardoned),
         )
         observer(recap)
     if not state.starting:
@@ -62,8 +63,8 @@ def run(playbook: Playbook, inventory: Inventory, transport: Transport, observer
 
 
 def exit_code(recap: Recap) -> ExitCode:
-    """Return 2 where a host failed, 4 where hosts were only unreachable, else 0."""
-    counts = recap.hosts.values()
+    """Return 2 where a host failed, 4 where hosts were only unreachable, else 0; what was pardoned does not count."""
+    counts = [count for name, count in recap.hosts.items() if name not in recap.pardoned]
     if any(count.failed for count in counts):
         return ExitCode.HOST_FAILED
     return ExitCode.UNREACHABLE if any(count.unreachable for count in counts) else ExitCode.OK
@@ -113,7 +114,7 @@ class _Runner:
         for host in hosts:
             host.ended = False
             if host.pardoned:
-                host.failed = host.unreachable = host.pardoned = False
+                host.failed = host.unreachable = False
         return not (state.stopped and any(host.failed for host in hosts))
 
     async def _batch(self, play: Play, batch: tuple[HostState, ...], strategy: Strategy) -> None:

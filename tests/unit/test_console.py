@@ -313,7 +313,7 @@ def test_json_lines_hold_every_field() -> None:
             "looped": False, "seconds": 0.0, "delegate": "",
         },
         {
-            "event": "recap", "time": 1.235, "seconds": 0.0,
+            "event": "recap", "time": 1.235, "seconds": 0.0, "pardoned": [],
             "hosts": {"h1": {
                 "ok": 1, "changed": 0, "unreachable": 0, "failed": 0, "skipped": 0, "rescued": 0, "ignored": 0,
             }},

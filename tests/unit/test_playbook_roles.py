@@ -240,14 +240,14 @@ def test_vars_given_where_a_role_is_named_are_that_roles_alone(project: Project)
     told = project.play("""
         - hosts: h1
           gather_facts: false
-          roles: [leaf, {role: leaf, vars: {colour: green}}, top]
+          roles: [leaf, {role: leaf, vars: {colour: green}}, leaf, top]
           tasks:
             - {name: last, debug: {msg: "{{ colour }}"}}
             - {name: play, debug: {msg: "{{ ansible_play_role_names }}"}}
             - {name: all, debug: {msg: "{{ ansible_role_names | sort }} {{ ansible_dependent_role_names }}"}}
     """)
     assert told.messages()[:4] == ["default", "green", "deep", "default"]
-    assert told.result("play")["msg"] == ["leaf", "leaf", "top"]
+    assert told.result("play")["msg"] == ["leaf", "leaf", "leaf", "top"]
     assert told.result("all")["msg"] == "['leaf', 'top'] ['leaf']"
 
 

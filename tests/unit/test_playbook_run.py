@@ -589,6 +589,8 @@ def test_hosts_are_pardoned_for_the_next_play(project: Project) -> None:
             - {name: three, command: echo}
     """)
     assert [name for name, _ in told.statuses("h2")] == ["one", "three"]
+    assert told.counts("h2").failed == 1
+    assert exit_code(told.recap) == ExitCode.OK
 
 
 def test_a_host_that_has_ended_is_no_host_of_the_play(project: Project) -> None:
@@ -616,3 +618,15 @@ def test_pause_hides_what_is_typed_where_it_must_not_be_seen(project: Project, m
     """)
     assert told.result("one")["user_input"] == "hidden after Key (output is hidden): "
     assert told.result("two")["user_input"] == "seen after Go: "
+
+
+def test_loops_and_variables_that_lead_nowhere_are_told(project: Project) -> None:
+    told = project.tasks("""
+        - {name: absent, command: echo, loop: "{{ absent }}", ignore_errors: true}
+        - {name: text, command: echo, loop: "{{ base }}", ignore_errors: true}
+        - {name: circle, debug: {msg: "{{ a }}"}, vars: {a: "{{ b }}", b: "{{ a }}"}, ignore_errors: true}
+    """)
+    assert "'absent' is undefined" in told.result("absent")["msg"]
+    assert "requires a list" in told.result("text")["msg"]
+    assert "circular variable: a -> b -> a" in told.result("circle")["msg"]
+    assert all("site.yaml:" in told.result(name)["msg"] for name in ("absent", "text", "circle"))

@@ -62,7 +62,7 @@ def _clear_facts(run: RunState) -> None:
 def _clear_host_errors(run: RunState) -> None:
     """Let hosts that failed take part again from the next play on."""
     for state in run.current.hosts:
-        state.pardoned = state.failed or state.unreachable
+        state.pardoned = state.pardoned or state.failed or state.unreachable
 
 
 _FOR_ALL: Mapping[str, Callable[[RunState], None]] = {
