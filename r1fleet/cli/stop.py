@@ -44,5 +44,6 @@ def _closing(report: StopReport) -> str:
     if report.message:
         return report.message
     if report.left:
-        return f"{report.deployment} is not stopped everywhere"
+        again = f"once these hosts are back: r1fleet stop {report.deployment}".rstrip()
+        return f"{report.deployment or 'what runs'} is not stopped everywhere; {again}"
     return f"{report.deployment} is stopped on {', '.join(report.stopped)}"

@@ -263,18 +263,25 @@ def _refresh(ctx: Context) -> dict[str, Any]:
     return dict(_cache_state(), cache_updated=True)
 
 
+_HINT = (
+    "see whether the host reaches its package source or proxy (http_proxy in the play's environment), then run again"
+)
+
+
 def _update(ctx: Context) -> None:
     retries = ctx.args["update_cache_retries"]
+    # Where we try again, apt-get's own three tries per file would turn half a minute into five.
+    patience = ["-o", "Acquire::Retries=0"] if retries else []
     for attempt in range(retries + 1):
         try:
             # apt-get tells of sources it could not reach by a warning only, unless asked.
-            apt_get(ctx, "-o", "APT::Update::Error-Mode=any", "update")
+            apt_get(ctx, "-o", "APT::Update::Error-Mode=any", *patience, "update")
             _touch_lists()
             return
         except ModuleFailed as error:
             text = error.reply.get("stderr") or error.msg
             if attempt >= retries:
-                ctx.fail("Failed to update apt cache: {}".format(text.strip()), **_outputs(error.reply))
+                ctx.fail("Failed to update apt cache: {}".format(text.strip()), hint=_HINT, **_outputs(error.reply))
         delay = min(2.0**attempt, ctx.args["update_cache_retry_max_delay"]) + random.random()
         ctx.progress("apt-get update failed, trying again in {:.0f} s".format(delay))
         time.sleep(delay)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from r1fleet.status.record import Current, DeploymentRecord, RankRecord
 from r1fleet.status.view import DeploymentView, GangView, RankView
 
 STARTING, READY, DEGRADED, FAILED, STOPPED, UNKNOWN = "starting", "ready", "degraded", "failed", "stopped", "unknown"
 
+SILENT = "its host does not answer"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
-def rank_state(rank: RankRecord, view: DeploymentView | None, *, ready: bool) -> tuple[str, str]:
-    """Tell one rank's state and a detail; ``ready`` says that its gang has answered."""
+
+def rank_state(
+    rank: RankRecord, view: DeploymentView | None, *, ready: bool, absent: Mapping[str, str] = NOTHING
+) -> tuple[str, str]:
+    """Tell one rank's state and a detail; ``ready``: its gang has answered, ``absent``: why hosts have no view."""
     if view is None or view.current is None:
-        return UNKNOWN, "its host does not answer" if view is None else "its host knows nothing of it"
+        return UNKNOWN, absent.get(rank.host, SILENT) if view is None else "its host knows nothing of it"
     seen = find_rank(view, rank)
     if seen is None:
         return UNKNOWN, view.problem or "its host holds another generation"
@@ -45,15 +51,17 @@ def gangs_of(views: Iterable[DeploymentView]) -> dict[int, GangView]:
     return {gang.replica: gang for view in views for gang in view.gangs}
 
 
-def deployment_state(record: DeploymentRecord, views: Mapping[str, DeploymentView]) -> tuple[str, str]:
-    """Tell a deployment's state and why; ``views`` are the hosts that answered."""
+def deployment_state(
+    record: DeploymentRecord, views: Mapping[str, DeploymentView], absent: Mapping[str, str] = NOTHING
+) -> tuple[str, str]:
+    """Tell a deployment's state and why; ``views`` are the hosts that answered, ``absent`` says why others did not."""
     marker = newest(view.current for view in views.values())
     gangs = gangs_of(views.values())
     if marker is not None and marker.state in (STOPPED, FAILED):
         return marker.state, marker.detail
     failed = [f"replica {replica}: {gang.failed['what']}" for replica, gang in gangs.items() if gang.failed]
     ready = all(gang.replica in gangs and gangs[gang.replica].ready for gang in record.gangs)
-    missing = _missing(record, views)
+    missing = _missing(record, views, absent)
     if failed:
         return FAILED, "; ".join(failed)
     if ready:
@@ -71,11 +79,11 @@ def newest(markers: Iterable[Current | None]) -> Current | None:
     return max(known, key=lambda marker: (marker.generation, marker.time), default=None)
 
 
-def _missing(record: DeploymentRecord, views: Mapping[str, DeploymentView]) -> str:
+def _missing(record: DeploymentRecord, views: Mapping[str, DeploymentView], absent: Mapping[str, str]) -> str:
     rows = []
     for rank in record.ranks:
         if _gone(rank, views):
-            _, detail = rank_state(rank, views.get(rank.host), ready=False)
+            _, detail = rank_state(rank, views.get(rank.host), ready=False, absent=absent)
             rows.append(f"rank {rank.rank} on {rank.host}: {detail}")
     return "; ".join(rows)
 

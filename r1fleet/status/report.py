@@ -150,7 +150,8 @@ def _deployment(cluster: str, name: str, seen: Survey) -> DeploymentRow:
         state = FAILED if problems else "locked"
         return DeploymentRow(cluster, name, state, "; ".join(problems) or "nothing has been started yet", lock=lock)
     views = seen.current_views(record)
-    state, detail = deployment_state(record, views)
+    absent = seen.absent(record)
+    state, detail = deployment_state(record, views, absent)
     gangs = gangs_of(views.values())
     marker = newest(view.current for view in views.values())
     return DeploymentRow(
@@ -167,13 +168,13 @@ def _deployment(cluster: str, name: str, seen: Survey) -> DeploymentRow:
         phase=detail if state == STARTING else "",
         lock=lock,
         sample=next((str(gang.ready["text"]) for gang in gangs.values() if gang.ready and state == READY), ""),
-        ranks=tuple(_rank(rank, views, ready=_ready(record, rank, seen)) for rank in record.ranks),
+        ranks=tuple(_rank(rank, views, absent, ready=_ready(record, rank, seen)) for rank in record.ranks),
     )
 
 
-def _rank(rank: RankRecord, views: dict[str, DeploymentView], *, ready: bool) -> RankRow:
+def _rank(rank: RankRecord, views: dict[str, DeploymentView], absent: dict[str, str], *, ready: bool) -> RankRow:
     view = views.get(rank.host)
-    state, detail = rank_state(rank, view, ready=ready)
+    state, detail = rank_state(rank, view, ready=ready, absent=absent)
     found = find_rank(view, rank) if view else None
     row = RankRow(rank.rank, rank.replica, rank.host, rank.address, state, detail)
     if found is None:

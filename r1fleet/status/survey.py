@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from r1fleet.errors import FleetError, UsageError
 from r1fleet.status.contact import Contact
-from r1fleet.status.judge import newest
+from r1fleet.status.judge import SILENT, newest
 from r1fleet.status.record import DeploymentRecord
 from r1fleet.status.view import DeploymentView, HostView, read_host
 
@@ -42,6 +42,16 @@ class Survey:
             for name, view in views.items()
             if view.current is not None and view.current.generation == record.generation
         }
+
+    def absent(self, record: DeploymentRecord) -> dict[str, str]:
+        """Say of each host that tells nothing of this generation why it does not."""
+        views = self.current_views(record)
+        return {host: self._why_absent(host) for host in record.hosts if host not in views}
+
+    def _why_absent(self, host: str) -> str:
+        if host in self.lost:
+            return SILENT
+        return "its host holds another generation" if host in self.hosts else "its host is not in this inventory"
 
     def one(self, deployment: str | None) -> DeploymentRecord:
         """Pick the deployment that is meant: the one named, or the only one there is."""
