@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from r1fleet.agent.arguments import ArgumentError, check_names
 from r1fleet.inventory.source import Block as Written
 from r1fleet.inventory.source import Text
+from r1fleet.playbook import catalogue
 from r1fleet.playbook.catalogue import COLLECTIONS
-from r1fleet.playbook.keywords import check_collections
+from r1fleet.playbook.keywords import check_collections, nearest
 from r1fleet.playbook.lazy import is_template
 from r1fleet.playbook.model import Settings
 from r1fleet.playbook.problems import Problems
@@ -36,7 +38,10 @@ def handed_down(outer: Settings, written: Mapping[Any, Any], problems: Problems)
             changes[name] = getattr(outer, name) + as_tuple(written[name], split=name == "tags")
     for name in _MAPS:
         if written.get(name) is not None:
-            changes[name] = getattr(outer, name) + _mappings(name, written, problems)
+            added = _mappings(name, written, problems)
+            if name == "module_defaults":
+                _check_defaults(added, problems)
+            changes[name] = getattr(outer, name) + added
     for name in _SINGLE:
         if name in written:
             changes[name] = written[name]
@@ -56,6 +61,23 @@ def as_tuple(value: Any, *, split: bool = False) -> tuple[Any, ...]:
     if split and isinstance(value, Text) and "," in value and "{" not in value:
         return tuple(Text(part.strip(), value.where) for part in value.split(",") if part.strip())
     return (value,)
+
+
+def _check_defaults(tables: tuple[Any, ...], problems: Problems) -> None:
+    """Report defaults for modules that are not here, and those that a module would not take."""
+    for table in tables:
+        for name, values in table.items():
+            where, known = where_of(name), catalogue.find(str(name))
+            if str(name).startswith("group/"):
+                problems.add(f"module defaults for {str(name)!r} are not supported", where, hint="name the modules")
+            elif known is None:
+                hint = nearest(catalogue.short_name(str(name)), catalogue.names())
+                problems.add(f"module_defaults: unknown module {str(name)!r}", where, hint=hint)
+            elif isinstance(values, Mapping) and not known.any_argument:
+                try:
+                    check_names(known.name, values, known.spec)
+                except ArgumentError as error:
+                    problems.add(f"module_defaults: {error.msg}", where)
 
 
 def _mappings(name: str, written: Mapping[Any, Any], problems: Problems) -> tuple[Any, ...]:
