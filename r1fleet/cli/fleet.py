@@ -16,7 +16,7 @@ from r1fleet.cli.extra_vars import parse_extra_vars
 from r1fleet.cli.options import secret
 from r1fleet.errors import UsageError
 from r1fleet.inventory import Host, Inventory, load
-from r1fleet.inventory.known import choose
+from r1fleet.inventory.known import remembered
 from r1fleet.launch.build import deployment_names
 from r1fleet.playbook import resolve
 from r1fleet.status import Access, root_on
@@ -68,7 +68,7 @@ def fleets(inventories: Sequence[Path] | None, reach: Reach) -> tuple[Fleet, ...
     extra = parse_extra_vars(reach.extra_vars)
     if reach.user:
         extra["ansible_user"] = reach.user
-    return tuple(Fleet(load(path), extra) for path in inventories or choose(None, {}))
+    return tuple(Fleet(load(path), extra) for path in inventories or remembered())
 
 
 def one_deployment(found: Sequence[Fleet], name: str | None) -> tuple[Fleet, str]:

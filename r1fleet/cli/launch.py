@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from r1fleet.console import renderer
 from r1fleet.console.views import plan_lines
 from r1fleet.errors import SpecError
 from r1fleet.events import Note
-from r1fleet.facts import keep, recall
+from r1fleet.facts import HostFacts, keep
 from r1fleet.inventory.known import remember
 from r1fleet.launch import LaunchOptions, LaunchResult, gather, read_shape
 from r1fleet.launch.plan import Plan
@@ -88,7 +89,7 @@ def restart(
 def _start(deployment: str | None, found: tuple[Fleet, ...], way: Access, manner: Manner) -> int:
     fleet, name = one_deployment(found, deployment)
     try:
-        draft = planned(fleet, name, recall(fleet.inventory.name))
+        draft = planned(fleet, name, {})  # what hosts told at another time may have changed since
         key = api_key(name, draft.deployment)
         with renderer(manner.output, verbosity=manner.verbosity) as console:
             plan = _complete(fleet, draft, way)
@@ -108,11 +109,11 @@ def _start(deployment: str | None, found: tuple[Fleet, ...], way: Access, manner
 
 def _complete(fleet: Fleet, draft: Plan, way: Access) -> Plan:
     """Ask the hosts for what the draft lacks."""
-    facts = recall(fleet.inventory.name)
+    facts: Mapping[str, HostFacts] = {}
     if not draft.complete:
         members = dict.fromkeys(rank.node.host for rank in draft.ranks)
         facts = gather([fleet.hosts[host] for host in members], way)
-        keep(fleet.inventory.name, facts)
+        keep(fleet.inventory, facts)
     plan = planned(fleet, draft.name, facts, read_shape(draft, fleet.hosts, way))
     if not plan.complete:
         raise SpecError(

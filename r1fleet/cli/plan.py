@@ -37,11 +37,11 @@ def plan(
     """Show every rank's exact command; connects only with --live."""
     reach = Reach(ask_become=ask_become, accept_new=accept_new, extra_vars=extra_vars)
     fleet, name = one_deployment(fleets(inventories, reach), deployment)
-    made = ask_hosts(fleet, name, reach) if live else planned(fleet, name, recall(fleet.inventory.name))
+    made = ask_hosts(fleet, name, reach) if live else planned(fleet, name, recall(fleet.inventory))
     if as_json:
         typer.echo(json.dumps({**made.as_json(), "starts": [list(start.argv) for start in starts(made)]}, indent=2))
         return
-    for line in plan_lines(made, facts_age=_age(recall(fleet.inventory.name))):
+    for line in plan_lines(made, facts_age=_age(recall(fleet.inventory))):
         typer.echo(line)
 
 
@@ -55,7 +55,7 @@ def ask_hosts(fleet: Fleet, name: str, reach: Reach) -> Plan:
     way = access(reach)
     try:
         facts = gather(fleet.hosts.values(), way)
-        keep(fleet.inventory.name, facts)
+        keep(fleet.inventory, facts)
         return planned(fleet, name, facts, read_shape(planned(fleet, name, facts), fleet.hosts, way))
     finally:
         way.transport.close()

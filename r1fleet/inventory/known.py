@@ -53,12 +53,8 @@ def known() -> tuple[KnownCluster, ...]:
     return tuple(sorted(clusters, key=lambda cluster: (cluster.name, cluster.path)))
 
 
-def choose(explicit: Path | None, environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return the inventories a command means: the given one, ``R1FLEET_INVENTORY``, else all that are remembered."""
-    if explicit is not None:
-        return (explicit,)
-    if environ.get("R1FLEET_INVENTORY"):
-        return (Path(environ["R1FLEET_INVENTORY"]),)
+def remembered() -> tuple[Path, ...]:
+    """Return the inventories that a command means when it names none; refuse where there is none to mean."""
     clusters = known()
     if not clusters:
         others = ", ".join(str(path) for path in strangers(Path("inventories"))[:8])

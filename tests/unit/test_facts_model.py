@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from r1fleet.facts import HostFacts, Interface, from_setup
+from pathlib import Path
+
+from r1fleet.facts import HostFacts, Interface, from_setup, keep, recall
+from r1fleet.inventory import Inventory
 
 SETUP = {
     "ansible_interfaces": ["lo", "bond0.100", "eth0"],
@@ -42,3 +45,14 @@ def test_a_host_that_tells_nothing_or_nonsense_has_no_facts() -> None:
     nonsense: dict[str, object] = {"ansible_interfaces": "eth0", "ansible_default_ipv4": [], "ansible_eth0": None}
 
     assert from_setup({}) == from_setup(nonsense) == HostFacts()
+
+
+def test_facts_are_kept_for_one_inventory_and_for_no_other_of_its_name(tmp_path: Path) -> None:
+    mine, other = (Inventory("prod", tmp_path / folder / "prod.yaml", {}, {}) for folder in "ab")
+    facts = {"h1": HostFacts(interfaces=(Interface("eth0", ("10.0.0.1",), 1000),), default_address="10.0.0.1")}
+
+    keep(mine, facts)
+    keep(mine, {"h2": HostFacts(default_interface="eth1")})
+
+    assert recall(mine) == {**facts, "h2": HostFacts(default_interface="eth1")}
+    assert recall(other) == {}

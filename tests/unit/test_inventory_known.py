@@ -9,7 +9,7 @@ import pytest
 from r1fleet.cache import cache_dir
 from r1fleet.errors import UsageError
 from r1fleet.inventory import load
-from r1fleet.inventory.known import choose, known, remember, strangers
+from r1fleet.inventory.known import known, remember, remembered, strangers
 
 
 @pytest.fixture(autouse=True)
@@ -41,19 +41,12 @@ def test_records_are_private_and_damaged_ones_are_absent(tmp_path: Path) -> None
     assert [one.name for one in known()] == ["west"]
 
 
-def test_what_is_given_wins(tmp_path: Path) -> None:
-    remember(load(cluster(tmp_path, "west")), "launched")
-    assert choose(Path("a.yaml"), {"R1FLEET_INVENTORY": "b.yaml"}) == (Path("a.yaml"),)
-    assert choose(None, {"R1FLEET_INVENTORY": "b.yaml"}) == (Path("b.yaml"),)
-    assert choose(None, {}) == (tmp_path / "west.yaml",)
-
-
 def test_nothing_known_says_how_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "inventories").mkdir()
     cluster(tmp_path / "inventories", "west")
     with pytest.raises(UsageError, match="no cluster was provisioned") as caught:
-        choose(None, {})
+        remembered()
     assert "there is inventories/west.yaml" in caught.value.what
     assert "-i INVENTORY" in (caught.value.hint or "")
 
@@ -61,7 +54,7 @@ def test_nothing_known_says_how_to_begin(tmp_path: Path, monkeypatch: pytest.Mon
 def test_several_known_are_all_meant(tmp_path: Path) -> None:
     for name in ("west", "east"):
         remember(load(cluster(tmp_path, name)), "provisioned")
-    assert [path.stem for path in choose(None, {})] == ["east", "west"]
+    assert [path.stem for path in remembered()] == ["east", "west"]
 
 
 def test_inventories_that_are_gone_or_never_used_are_not_known(tmp_path: Path) -> None:
