@@ -30,6 +30,9 @@ def host_name(event: TaskResult | ItemResult) -> str:
 
 def message(result: Mapping[str, Any]) -> str:
     """Return the first thing to read of a failure, on one line."""
+    if _only_status(result):
+        said = [line for key in ("stderr", "stdout") for line in tail(result.get(key) or "", 1)[-1:] if line]
+        return one_line(": ".join([f"exit status {result['rc']}", *said[:1]]))
     for key in ("msg", "stderr", "stdout", "reason"):
         if result.get(key):
             return one_line(result[key])
@@ -40,16 +43,21 @@ def message(result: Mapping[str, Any]) -> str:
 
 def details(result: Mapping[str, Any], where: str) -> Iterator[str]:
     """Yield what stands below a failure: exit status, the ends of stderr and stdout, the place, the hint."""
-    if result.get("rc"):
+    if result.get("rc") and not _only_status(result):
         yield f"exit status: {result['rc']}"
     for key in ("stderr", "stdout", "module_stderr", "module_stdout"):
         text = result.get(key)
-        if text and one_line(text) != message(result):
+        if text and not message(result).endswith(one_line(text)):
             yield from (f"{key}: {line}" for line in tail(text, _TAIL))
     if where:
         yield f"at {one_line(where)}"
     if result.get("hint"):
         yield f"hint: {one_line(result['hint'])}"
+
+
+def _only_status(result: Mapping[str, Any]) -> bool:
+    """Tell whether Ansible's message says no more than the exit status: a program's last words say why."""
+    return result.get("msg") == "non-zero return code" and bool(result.get("rc"))
 
 
 def spoken(action: str, result: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from r1fleet.console import KINDS, Renderer, render_error, renderer
+from r1fleet.console import KINDS, Renderer, render_error, renderer, results
 from r1fleet.console.board import Board
 from r1fleet.console.choose import can_be_live
 from r1fleet.console.jsonlines import JsonRenderer
@@ -513,3 +513,17 @@ def test_an_item_belongs_to_the_task_of_its_place_whatever_its_name() -> None:
     )
     assert [line for line in text.split("\n") if line and "*" not in line] == ["ok: [h1 -> h2] => (item=x)"]
     assert text.count("TASK [on h1]") == 2
+
+
+@pytest.mark.parametrize(
+    ("result", "first", "below"),
+    [
+        ({"rc": 1, "stdout": "1\n2\n", "stderr": "a\nERROR: disk full\n"}, "exit status 1: ERROR: disk full", 4),
+        ({"rc": 2, "stdout": "only this\n"}, "exit status 2: only this", 0),
+        ({"rc": 3}, "exit status 3", 0),
+    ],
+)
+def test_a_program_s_last_words_are_the_cause(result: dict[str, object], first: str, below: int) -> None:
+    told = {"msg": "non-zero return code", **result}
+    assert results.message(told) == first
+    assert len(list(results.details(told, ""))) == below

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from r1fleet.console.views import status_lines
 from r1fleet.errors import ExitCode, HostFailed, HostUnreachable, UsageError
 from r1fleet.events import Event, LogLines, Note
 from r1fleet.inventory import Host, Inventory
@@ -256,3 +257,19 @@ def test_who_is_root_already_does_not_become_root(
     variables: dict[str, Any], given: str | None, expected: Become | None
 ) -> None:
     assert root_on(Host("a", variables), given) == expected
+
+
+def test_a_host_that_is_not_in_the_inventory_is_not_called_silent(fleet: Fleet) -> None:
+    started(fleet)
+    only = Inventory("lab", None, {"a": fleet.hosts["a"]}, {})
+    row = status([only], fleet.access, StatusOptions()).deployments[0]
+    assert row.ranks[1].detail == "its host is not in this inventory"
+    assert row.detail == "rank 1 on b: its host is not in this inventory"
+
+
+def test_a_broken_gang_s_status_names_the_rank_to_look_at_and_the_way_on(fleet: Fleet) -> None:
+    started(fleet)["b"].end(unit(1), 137, "CUDA Error: lost")
+    fleet["a"].end(unit(0), 1, "RuntimeError: a peer has gone")
+    text = "\n".join(status_lines(look(fleet)))
+    assert f"  hint: r1fleet logs {NAME} --rank 1; then r1fleet restart {NAME}, or r1fleet stop {NAME}\n" in text
+    assert "ended with status 137: CUDA Error: lost" in text
