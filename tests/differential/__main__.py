@@ -1,0 +1,81 @@
+"""``python -m tests.differential renew [CASE ...]``: ask Ansible about cases, and keep what it did.
+
+Without names, those whose verdict is missing or no longer theirs. ``compare`` runs r1fleet and shows differences.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from r1fleet import lab as labs
+from r1fleet.lab import Lab
+from tests.differential.case import Case, cases
+from tests.differential.engines import HOSTS, NoRecap, ansible, judge, r1fleet
+from tests.differential.oracle import ensure_oracle
+from tests.differential.verdict import save, saved, unexpected
+
+
+def main(words: list[str]) -> int:
+    if not words or words[0] not in ("renew", "compare"):
+        sys.stderr.write(__doc__ or "")
+        return 5
+    chosen = [case for case in cases() if case.name in words[1:]] if words[1:] else cases()
+    if words[0] == "compare":
+        return _compare(chosen)
+    return _renew(chosen if words[1:] else [case for case in chosen if _is_stale(case)])
+
+
+def _renew(chosen: list[Case]) -> int:
+    engine = ansible(ensure_oracle())
+    failed = 0
+    with _lab("differential-theirs") as lab:
+        for case in chosen:
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    save(case, judge(case, engine, lab, Path(folder)))
+                    told = f"judged by {engine.name}"
+                except NoRecap as error:
+                    failed += 1
+                    told = str(error)
+            sys.stdout.write(f"{case.name}: {told}\n")
+            sys.stdout.flush()
+    return 2 if failed else 0
+
+
+def _compare(chosen: list[Case]) -> int:
+    found: list[str] = []
+    with _lab("differential-ours") as lab:
+        for case in chosen:
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    found += unexpected(case, saved(case), judge(case, r1fleet(), lab, Path(folder)))
+                except (AssertionError, NoRecap) as error:
+                    found.append(f"{case.name}: {error}")
+    sys.stdout.write("\n".join([*found, f"{len(chosen)} cases, {len(found)} differences", ""]))
+    return 2 if found else 0
+
+
+@contextmanager
+def _lab(name: str) -> Iterator[Lab]:
+    """Bring fresh hosts up: what earlier plays left would count."""
+    labs.down(name)
+    try:
+        yield labs.up(name, hosts=HOSTS, extra_vars={})
+    finally:
+        labs.down(name)
+
+
+def _is_stale(case: Case) -> bool:
+    try:
+        saved(case)
+    except AssertionError:
+        return True
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

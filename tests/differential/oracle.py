@@ -1,0 +1,70 @@
+"""Ansible itself, in an environment of its own under the cache; asked as a separate program, never imported."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from r1fleet.cache import cache_dir, cache_lock
+from tests.differential.case import REQUIREMENT
+
+
+@dataclass(frozen=True, slots=True)
+class Oracle:
+    """An environment that holds ansible-core."""
+
+    folder: Path
+    version: str
+
+    @property
+    def playbook(self) -> Path:
+        """The program."""
+        return self.folder / "bin" / "ansible-playbook"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Settings: nothing of the user's, and as quick as it can be."""
+        home = cache_dir("oracle", "home")
+        settings = home / "ansible.cfg"
+        settings.touch()
+        return {
+            "ANSIBLE_CONFIG": str(settings),
+            "ANSIBLE_HOME": str(home),
+            "ANSIBLE_LOCAL_TEMP": str(home / "tmp"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_PIPELINING": "1",
+            "ANSIBLE_FORKS": "8",
+            "ANSIBLE_LOCALHOST_WARNING": "0",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(home / "cp"),
+            "PYTHONPATH": "",
+        }
+
+
+def ensure_oracle() -> Oracle:
+    """Return the environment; made when there is none."""
+    key = hashlib.sha256(f"{REQUIREMENT} {sys.version}".encode()).hexdigest()[:16]
+    folder = cache_dir("oracle") / key
+    with cache_lock("oracle"):
+        if not (folder / "ready").exists():
+            _make(folder)
+        return Oracle(folder, (folder / "ready").read_text().strip())
+
+
+def _make(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    _run(sys.executable, "-m", "venv", str(folder))
+    python = str(folder / "bin" / "python")
+    _run(python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", REQUIREMENT)
+    read = "import importlib.metadata as m; print(m.version('ansible-core'))"
+    (folder / "ready").write_text(_run(python, "-c", read))
+
+
+def _run(*argv: str) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=900, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(argv)} failed: {done.stderr[-2000:]}")
+    return done.stdout
