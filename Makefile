@@ -56,14 +56,9 @@ quickstart: setup  ## the main job on two lab hosts: provision, launch, status, 
 	run $(FLEET) status -i "$$inventory"
 	run $(FLEET) ask "What is two plus two?" -d tiny -i "$$inventory"
 	quoted=$$(printf %q "$$inventory")
-	cat <<TEXT
-
-	The endpoint goes on answering. Look at it:   $(FLEET) status --probe
-	                                              $(FLEET) logs tiny -i $$quoted
-	                                              $(FLEET) plan tiny -i $$quoted
-	Stop it, then the lab (or: make quickstop):   $(FLEET) stop tiny -i $$quoted --yes
-	                                              $(FLEET) lab down
-	TEXT
+	printf '\n%s\n' "The endpoint goes on answering. Look at it, and stop it (or: make quickstop):"
+	printf '  %s\n' "$(FLEET) status --probe" "$(FLEET) logs tiny -i $$quoted" "$(FLEET) plan tiny -i $$quoted" \
+	  "$(FLEET) stop tiny -i $$quoted --yes" "$(FLEET) lab down"
 
 quickstop:  ## stop what quickstart started
 	@$(FLEET) stop tiny -i $(CACHE)/lab/lab/inventories/lab.yaml --yes || true
