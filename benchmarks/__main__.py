@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,8 @@ _H200 = Path(__file__).parent.parent / "inventories/h200.yaml"
 
 
 def main() -> None:
-    """Measure what is asked for and print tables."""
+    """Measure what is asked for and print tables; a TERM takes the lab down, too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     given = _arguments()
     _about(given.peers)
     _starts(given.runs)
