@@ -78,7 +78,7 @@ def test_hashed_names_and_ports_as_openssh_writes_them(tmp_path: Path, public: s
     path = tmp_path / "known_hosts"
     path.write_text(f"h1 {public}\n[h1]:2222 {public}\n")
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", path], check=True, capture_output=True)
-    assert "h1" not in path.read_text().replace(public, "")
+    assert all(line.startswith("|1|") for line in path.read_text().splitlines())
     assert len(known_keys([str(path)], entry_name("h1", 22))) == 1
     assert len(known_keys([str(path)], entry_name("H1", 2222))) == 1
 
