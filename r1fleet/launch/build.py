@@ -17,9 +17,9 @@ from r1fleet.launch.plan import Plan, RankPlan, digest_of
 from r1fleet.runtimes import Image, Process, notes_of
 from r1fleet.spec import Deployment, deployments, resolve
 from r1fleet.spec.resolve import WEIGHTS_DIR
+from r1fleet.status.record import folder_of
 from r1fleet.topology import FROM_FACTS, Gang, ModelShape, Node, Site, is_loopback, known_shape, machine_of, plan_gangs
 
-STATE_DIR: Final = "/var/lib/r1fleet"
 EPHEMERAL: Final = range(32768, 61000)
 """Ports that Linux gives to outgoing connections, unless told otherwise."""
 _SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -204,7 +204,7 @@ def _with_path(command: Command, venv: str) -> Command:
 
 def _process(name: str, deployment: Deployment, gang: Gang, node: Node, command: Command) -> Process:
     own = f"r1fleet-{name}-{gang.replica}-{node.rank}"
-    folder = f"{STATE_DIR}/{name}"
+    folder = folder_of(name)
     docker = deployment.runtime == "docker"
     container = deployment.container
     limits = container.ulimits if "ulimits" in container.model_fields_set else {}
