@@ -5,6 +5,7 @@ Without names, those whose verdict is missing or no longer theirs. ``compare`` r
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -30,10 +31,10 @@ def main(words: list[str]) -> int:
 
 
 def _renew(chosen: list[Case]) -> int:
-    engine = ansible(ensure_oracle())
     failed = 0
-    with _lab("differential-theirs") as lab:
+    with _lab("theirs") as lab:
         for case in chosen:
+            engine = ansible(ensure_oracle(case))
             with tempfile.TemporaryDirectory() as folder:
                 try:
                     save(case, judge(case, engine, lab, Path(folder)))
@@ -48,7 +49,7 @@ def _renew(chosen: list[Case]) -> int:
 
 def _compare(chosen: list[Case]) -> int:
     found: list[str] = []
-    with _lab("differential-ours") as lab:
+    with _lab("ours") as lab:
         for case in chosen:
             with tempfile.TemporaryDirectory() as folder:
                 try:
@@ -60,8 +61,10 @@ def _compare(chosen: list[Case]) -> int:
 
 
 @contextmanager
-def _lab(name: str) -> Iterator[Lab]:
-    """Bring fresh hosts up: what earlier plays left would count."""
+def _lab(side: str) -> Iterator[Lab]:
+    """Bring fresh hosts up, this checkout's own: what earlier plays left would count."""
+    checkout = hashlib.sha256(str(Path(__file__).parent).encode()).hexdigest()[:4]
+    name = f"differential-{checkout}-{side}"
     labs.down(name)
     try:
         yield labs.up(name, hosts=HOSTS, extra_vars={})

@@ -30,12 +30,16 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One play: ``site.yml`` and what it needs, run once with each of ``runs``, options that both engines know."""
+    """One play: ``site.yml`` and what it needs, run once with each of ``runs``, options that both engines know.
+
+    ``collections`` asks for an Ansible that has community.general and ansible.posix.
+    """
 
     name: str
     folder: Path
     runs: tuple[tuple[str, ...], ...]
     known: tuple[Known, ...] = ()
+    collections: bool = False
 
     @property
     def verdict(self) -> Path:
@@ -64,7 +68,7 @@ def _read(folder: Path) -> Case:
         Known(row["run"], tuple(row.get("ansible", ())), tuple(row.get("r1fleet", ())), row["because"])
         for row in _content(folder / "known.yml") or ()
     )
-    return Case(folder.name, folder, runs, known)
+    return Case(folder.name, folder, runs, known, bool(settings.get("collections")))
 
 
 def _content(path: Path) -> Any:

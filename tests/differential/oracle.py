@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from r1fleet.cache import cache_dir, cache_lock
-from tests.differential.case import REQUIREMENT
+from tests.differential.case import REQUIREMENT, Case
+
+# Made only for cases that say so: it is ten times as large.
+COLLECTIONS = "ansible==12.*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +47,22 @@ class Oracle:
         }
 
 
-def ensure_oracle() -> Oracle:
-    """Return the environment; made when there is none."""
-    key = hashlib.sha256(f"{REQUIREMENT} {sys.version}".encode()).hexdigest()[:16]
+def ensure_oracle(case: Case) -> Oracle:
+    """Return the environment that can play a case; made when there is none."""
+    wanted = (REQUIREMENT, COLLECTIONS) if case.collections else (REQUIREMENT,)
+    key = hashlib.sha256(f"{' '.join(wanted)} {sys.version}".encode()).hexdigest()[:16]
     folder = cache_dir("oracle") / key
     with cache_lock("oracle"):
         if not (folder / "ready").exists():
-            _make(folder)
+            _make(folder, wanted)
         return Oracle(folder, (folder / "ready").read_text().strip())
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path, wanted: tuple[str, ...]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     _run(sys.executable, "-m", "venv", str(folder))
     python = str(folder / "bin" / "python")
-    _run(python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", REQUIREMENT)
+    _run(python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *wanted)
     read = "import importlib.metadata as m; print(m.version('ansible-core'))"
     (folder / "ready").write_text(_run(python, "-c", read))
 

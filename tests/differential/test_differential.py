@@ -46,6 +46,6 @@ def test_r1fleet_does_what_ansible_did(case: Case, ours: Lab, tmp_path: Path) ->
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_ansible_still_does_it(case: Case, theirs: Lab, tmp_path: Path) -> None:
     verdict = saved(case)
-    now = judge(case, ansible(ensure_oracle()), theirs, tmp_path)
+    now = judge(case, ansible(ensure_oracle(case)), theirs, tmp_path)
     changed = [hunk for left, right in zip(verdict.runs, now.runs, strict=True) for hunk in hunks(left, right)]
     assert not changed, f"{verdict.engine} is now {now.engine}; if it is right: {RENEW} {case.name}"
