@@ -13,7 +13,7 @@ FLEET := $(SUDO) $(BIN)/r1fleet
 CACHE = "$${R1FLEET_CACHE:-$$($(SUDO) sh -c 'echo ~')/.cache/r1fleet}"
 LAB_PACKAGES := mmdebstrap systemd-container nftables iproute2 tinyproxy openssh-client openssh-server procps
 
-.PHONY: help setup system quickstart quickstop check test test-unit test-all bench clean
+.PHONY: help setup system quickstart quickstop check test test-unit test-all molecule bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -79,6 +79,9 @@ test-unit: $(BIN)/.ready  ## unit tests only; the lab tests do not run
 
 test-all: setup check  ## everything, the long runs included
 	@$(SUDO) $(BIN)/python -m pytest
+
+molecule: setup  ## one role's Molecule scenario: ROLE=base ENGINE=r1fleet|ansible COMMAND=test|converge|verify|destroy
+	@$(SUDO) $(BIN)/python -m tests.molecule $(or $(ROLE),base) $(or $(COMMAND),test) --engine $(or $(ENGINE),r1fleet)
 
 bench: setup  ## speed against peers, as ratios in one run; options in BENCH="--hosts 8 --runs 5 --peers pyinfra --rtt 40"
 	@$(SUDO) $(BIN)/python -m benchmarks $(BENCH)

@@ -15,8 +15,8 @@ from r1fleet.transport import Session, Transport
 
 _NAMES = frozenset(
     {
-        "ansible_connection", "ansible_host", "ansible_password", "ansible_port", "ansible_python_interpreter",
-        "ansible_remote_tmp",
+        "ansible_connection", "ansible_host", "ansible_password", "ansible_port", "ansible_private_key_file",
+        "ansible_python_interpreter", "ansible_remote_tmp",
         "ansible_timeout", "ansible_user",
     }
 )  # fmt: skip

@@ -14,7 +14,8 @@ from r1fleet.playbook.model import Play, RoleUse, Task
 from r1fleet.playbook.options import Options
 
 _CONNECTION = re.compile(
-    r"^ansible_(host|port|user|password|connection|timeout|remote_tmp|become.*|.*_interpreter|ssh_(?!host_key_).*)$"
+    r"^ansible_(host|port|user|password|private_key_file|connection|timeout|remote_tmp|become.*|.*_interpreter"
+    r"|ssh_(?!host_key_).*)$"
 )
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from r1fleet.cache import cache_dir, cache_lock
+from r1fleet.cache import cache_dir
 from tests.differential.case import REQUIREMENT, Case
+from tests.environments import ensure_environment
 
 # Made only for cases that say so: it is ten times as large.
 COLLECTIONS = "ansible==12.*"
@@ -50,25 +47,5 @@ class Oracle:
 def ensure_oracle(case: Case) -> Oracle:
     """Return the environment that can play a case; made when there is none."""
     wanted = (REQUIREMENT, COLLECTIONS) if case.collections else (REQUIREMENT,)
-    key = hashlib.sha256(f"{' '.join(wanted)} {sys.version}".encode()).hexdigest()[:16]
-    folder = cache_dir("oracle") / key
-    with cache_lock("oracle"):
-        if not (folder / "ready").exists():
-            _make(folder, wanted)
-        return Oracle(folder, (folder / "ready").read_text().strip())
-
-
-def _make(folder: Path, wanted: tuple[str, ...]) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    _run(sys.executable, "-m", "venv", str(folder))
-    python = str(folder / "bin" / "python")
-    _run(python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *wanted)
-    read = "import importlib.metadata as m; print(m.version('ansible-core'))"
-    (folder / "ready").write_text(_run(python, "-c", read))
-
-
-def _run(*argv: str) -> str:
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=900, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(argv)} failed: {done.stderr[-2000:]}")
-    return done.stdout
+    folder = ensure_environment("oracle", wanted)
+    return Oracle(folder, (folder / "ready").read_text().strip())

@@ -56,6 +56,13 @@ def test_the_hosts_own_variables_win_over_keywords(project: Project) -> None:
     assert opened(told.transport) == [("ssh", "own", 22)]
 
 
+def test_the_key_of_the_inventory_reaches_the_transport_by_either_of_its_names(project: Project) -> None:
+    names = ("ansible_private_key_file", "ansible_ssh_private_key_file")
+    project.write("inventories/host_vars/h1.yaml", "".join(f"{name}: '{{{{ base }}}}/key'\n" for name in names))
+    told = project.tasks("- {name: one, command: echo}")
+    assert [told.transport.opened[0].variables[name] for name in names] == ["inventory/key", "inventory/key"]
+
+
 def test_the_plays_keywords_hold_for_its_tasks_and_for_gathering(project: Project) -> None:
     told = project.play("""
         - hosts: all
