@@ -48,7 +48,7 @@ def test_the_inventorys_folder_becomes_the_file_in_it(programs: Path, tmp_path: 
     (tmp_path / "ansible_inventory.yml").touch()
     done = called(programs, "r1fleet", "--inventory", str(tmp_path), "--syntax-check", "converge.yml")
     words = done.stdout.split("|")
-    assert words[4:6] == [f"{tmp_path}/ansible_inventory.yml", "--syntax-check"]
+    assert words[5:7] == [f"{tmp_path}/ansible_inventory.yml", "--syntax-check"]
 
 
 def test_an_unknown_engine_is_refused(programs: Path) -> None:
