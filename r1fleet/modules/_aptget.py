@@ -14,6 +14,7 @@ from typing import Any, Iterator
 from r1fleet.agent.context import Context, Done
 
 LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock")
+LOCK_SECONDS = 60
 POLICY = "/usr/sbin/policy-rc.d"
 _NOTHING = "0 upgraded, 0 newly installed, 0 to remove"
 _FLOCK = struct.Struct("hhqqi4x")
@@ -21,7 +22,10 @@ _POLL_SECONDS = 1.0
 
 
 def apt_get(ctx: Context, *words: str) -> dict[str, Any]:
-    """Run ``apt-get -y OPTIONS words`` (with ``-s`` in check mode), or fail with what it said."""
+    """Run ``apt-get -y OPTIONS words`` (with ``-s`` in check mode), or fail with what it said.
+
+    Options come from those of apt's arguments that the calling module has.
+    """
     argv = [ctx.need("apt-get"), "-y", *_options(ctx), *(["--simulate"] if ctx.check else []), *words]
     done = _when_free(ctx, argv)
     reply = dict(_lines("stdout", done.stdout), **_lines("stderr", done.stderr))
@@ -55,7 +59,7 @@ def environment() -> dict[str, str]:
 def _options(ctx: Context) -> list[str]:
     args = ctx.args
     options = []
-    for single in (args["dpkg_options"] or "").split(","):
+    for single in (args.get("dpkg_options") or "").split(","):
         if single.strip():
             options += ["-o", "Dpkg::Options::=--" + single.strip()]
     flags = (
@@ -66,16 +70,16 @@ def _options(ctx: Context) -> list[str]:
         ("fail_on_autoremove", "--no-remove"),
     )
     for argument, text in flags:
-        options += text.split() if args[argument] else []
-    if args["default_release"]:
+        options += text.split() if args.get(argument) else []
+    if args.get("default_release"):
         options += ["-t", args["default_release"]]
-    if args["install_recommends"] is not None:
+    if args.get("install_recommends") is not None:
         options += ["-o", "APT::Install-Recommends={}".format("yes" if args["install_recommends"] else "no")]
     return options
 
 
 def _when_free(ctx: Context, argv: list[str]) -> Done:
-    deadline = time.monotonic() + ctx.args["lock_timeout"]
+    deadline = time.monotonic() + ctx.args.get("lock_timeout", LOCK_SECONDS)
     while True:
         if not ctx.check:
             _wait(ctx, deadline)
@@ -138,7 +142,7 @@ def _command_of(pid: int) -> str:
 @contextlib.contextmanager
 def _policy(ctx: Context) -> Iterator[None]:
     """Let packages' scripts see the wanted exit status of policy-rc.d, and put back what was there."""
-    status = ctx.args["policy_rc_d"]
+    status = ctx.args.get("policy_rc_d")
     if status is None or ctx.check:
         yield
         return

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import random
 import re
-import time
 from typing import Any, NamedTuple
 
 from r1fleet.agent.context import Context, ModuleFailed
 from r1fleet.modules import _debfile as debfile
-from r1fleet.modules._aptget import apt_get, did_something
+from r1fleet.modules._aptget import LOCK_SECONDS, apt_get, did_something
+from r1fleet.modules._aptupdate import ARGUMENTS as UPDATE_ARGUMENTS
+from r1fleet.modules._aptupdate import cache_state, refresh
 from r1fleet.modules._dpkg import LISTS, Installed, Package, automatic, compare_versions, installed, offered
 
-ARGUMENTS = {
+ARGUMENTS: dict[str, dict[str, Any]] = {
     "name": {"type": "list", "elements": "str", "aliases": ["package", "pkg"]},
     "state": {"type": "str", "default": "present", "choices": ["absent", "build-dep", "fixed", "latest", "present"]},
     "allow_change_held_packages": {"type": "bool", "default": False},
@@ -36,20 +36,18 @@ ARGUMENTS = {
     "force": {"type": "bool", "default": False},
     "force_apt_get": {"type": "bool", "default": False},
     "install_recommends": {"type": "bool", "aliases": ["install-recommends"]},
-    "lock_timeout": {"type": "int", "default": 60},
+    "lock_timeout": {"type": "int", "default": LOCK_SECONDS},
     "only_upgrade": {"type": "bool", "default": False},
     "policy_rc_d": {"type": "int"},
     "purge": {"type": "bool", "default": False},
     "update_cache": {"type": "bool", "aliases": ["update-cache"]},
-    "update_cache_retries": {"type": "int", "default": 5},
-    "update_cache_retry_max_delay": {"type": "int", "default": 12},
     "upgrade": {"type": "str", "default": "no", "choices": ["dist", "full", "no", "safe", "yes"]},
+    **UPDATE_ARGUMENTS,
 }
 MUTUALLY_EXCLUSIVE = [["deb", "name"], ["deb", "upgrade"]]
 LOCAL = True
 CHECK_MODE = True
 
-_STAMP = "/var/lib/apt/periodic/update-success-stamp"
 _SPEC = re.compile(r"^([^<>=]+?)\s*(?:(>=|=)\s*(.+))?$")
 _UNKNOWN = re.compile(r"Unable to locate package (\S+)|Couldn't find any package by (?:glob|regex) '(.+)'")
 
@@ -75,7 +73,7 @@ def run(ctx: Context) -> dict[str, Any]:
         reply = _clean(ctx)
         if not names and args["upgrade"] == "no" and not args["deb"]:
             return reply
-    cache = _refresh(ctx) if args["update_cache"] or args["cache_valid_time"] else _cache_state()
+    cache = refresh(ctx) if args["update_cache"] or args["cache_valid_time"] else cache_state()
     if args["upgrade"] != "no":
         return dict(_upgrade(ctx, args["upgrade"]), **cache)
     if args["deb"]:
@@ -239,57 +237,3 @@ def _tidy(ctx: Context, operation: str) -> dict[str, Any]:
 def _clean(ctx: Context) -> dict[str, Any]:
     reply = apt_get(ctx, "clean")
     return dict(reply, changed=True, msg=reply["stdout"])
-
-
-def _cache_state() -> dict[str, Any]:
-    return {"cache_updated": False, "cache_update_time": int(_cache_time())}
-
-
-def _cache_time() -> float:
-    """Tell when the lists were fetched; a folder without any list is as old as can be, whenever it was made."""
-    if not os.path.isdir(LISTS) or not any("_Packages" in entry for entry in os.listdir(LISTS)):
-        return 0.0
-    for path in (_STAMP, LISTS):
-        if os.path.exists(path):
-            return os.stat(path).st_mtime
-    return 0.0
-
-
-def _refresh(ctx: Context) -> dict[str, Any]:
-    if _cache_time() + ctx.args["cache_valid_time"] >= time.time():
-        return _cache_state()
-    if not ctx.check:
-        _update(ctx)
-    return dict(_cache_state(), cache_updated=True)
-
-
-_HINT = (
-    "see whether the host reaches its package source or proxy (http_proxy in the play's environment), then run again"
-)
-
-
-def _update(ctx: Context) -> None:
-    retries = ctx.args["update_cache_retries"]
-    # Where we try again, apt-get's own three tries per file would turn half a minute into five.
-    patience = ["-o", "Acquire::Retries=0"] if retries else []
-    for attempt in range(retries + 1):
-        try:
-            # apt-get tells of sources it could not reach by a warning only, unless asked.
-            apt_get(ctx, "-o", "APT::Update::Error-Mode=any", *patience, "update")
-            _touch_lists()
-            return
-        except ModuleFailed as error:
-            text = error.reply.get("stderr") or error.msg
-            if attempt >= retries:
-                ctx.fail("Failed to update apt cache: {}".format(text.strip()), hint=_HINT, **_outputs(error.reply))
-        delay = min(2.0**attempt, ctx.args["update_cache_retry_max_delay"]) + random.random()
-        ctx.progress("apt-get update failed, trying again in {:.0f} s".format(delay))
-        time.sleep(delay)
-
-
-def _touch_lists() -> None:
-    """Note the time of the update where apt keeps no stamp of its own."""
-    if os.path.exists(_STAMP):
-        os.utime(_STAMP)
-    else:
-        os.utime(LISTS)
