@@ -1,6 +1,6 @@
 """What people write about deployments, validated at the door and frozen."""
 
-from r1fleet.spec.deployment import AUTO, Container, Deployment, SecretRef, Timeouts, Ways
+from r1fleet.spec.deployment import AUTO, Container, Deployment, Job, Prepare, SecretRef, Timeouts, Ways
 from r1fleet.spec.read import SpecErrors, deployments
 from r1fleet.spec.resolve import resolve
 
@@ -8,6 +8,8 @@ __all__ = [
     "AUTO",
     "Container",
     "Deployment",
+    "Job",
+    "Prepare",
     "SecretRef",
     "SpecErrors",
     "Timeouts",

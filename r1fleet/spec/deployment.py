@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 AUTO: Final = "auto"
 
-EngineName = Literal["sglang", "vllm", "lmdeploy", "deepseek", "transformers"]
+EngineName = Literal["sglang", "vllm", "lmdeploy", "deepseek", "transformers", "vastgenx"]
 RuntimeName = Literal["docker", "venv"]
 Accelerator = Literal["nvidia", "vastai", "cpu"]
 
@@ -60,6 +60,41 @@ class Container(_Written):
     gpus: Text | None = None
 
 
+class Job(_Written):
+    """What a job generates: from a file on the hosts, from prompts written here, or else from a person's input.
+
+    What is left out is the engine's own.
+    """
+
+    input: AbsolutePath | None = None
+    prompts: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    max_new_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Job:
+        if self.input is not None and self.prompts:
+            raise ValueError("give input or prompts, not both")
+        return self
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person types what the model is asked."""
+        return self.input is None and not self.prompts
+
+
+class Prepare(_Written):
+    """How a download becomes what the engine reads; ``folder`` is where the result lies on every host."""
+
+    folder: AbsolutePath | None = None
+    experts: Annotated[int, Field(ge=1)] | None = None
+    model_parallel: Annotated[int, Field(ge=1)] | None = None
+    precision: Literal["fp16", "int8"] = "fp16"
+    input_len: Annotated[int, Field(ge=1)] = 1024
+    overlay: AbsolutePath | None = None
+
+
 class Timeouts(_Written):
     """How long, in seconds, each phase of a launch may take."""
 
@@ -85,10 +120,15 @@ class Deployment(_Written):
     pipeline_parallel: Ways = AUTO
     data_parallel: Ways = AUTO
     expert_parallel: Ways = AUTO
+    attention_data_parallel: Ways = AUTO
     max_model_len: Annotated[int, Field(ge=1)] | None = None
+    concurrency: Annotated[int, Field(ge=1)] = 1
+    devices: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
+    instead_of: tuple[Text, ...] = ()
     runtime: RuntimeName | None = None
     image: Text | None = None
     venv: AbsolutePath | None = None
+    scripts: AbsolutePath | None = None
     bind: Text = "0.0.0.0"
     port: Port | None = None
     rendezvous_port: Port = 20000
@@ -96,9 +136,18 @@ class Deployment(_Written):
     env: dict[str, str] = Field(default_factory=dict)
     args: dict[str, ArgValue] = Field(default_factory=dict)
     container: Container = Field(default_factory=Container)
+    job: Job | None = None
+    prepare: Prepare = Field(default_factory=Prepare)
     user: Account = "r1fleet"
     boot: bool = False
     timeouts: Timeouts = Field(default_factory=Timeouts)
+
+    @field_validator("devices")
+    @classmethod
+    def _each_once(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and len(set(value)) != len(value):
+            raise ValueError("names a device twice")
+        return value
 
     @field_validator("env", mode="before")
     @classmethod

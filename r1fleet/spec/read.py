@@ -11,11 +11,17 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from r1fleet.errors import SpecError, Where
-from r1fleet.spec.deployment import Container, Deployment, SecretRef, Timeouts
+from r1fleet.spec.deployment import Container, Deployment, Job, Prepare, SecretRef, Timeouts
 
 RESERVED = ("weights", "wheelhouses", "home")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\Z")
-_SECTIONS: Mapping[str, type[BaseModel]] = {"api_key": SecretRef, "container": Container, "timeouts": Timeouts}
+_SECTIONS: Mapping[str, type[BaseModel]] = {
+    "api_key": SecretRef,
+    "container": Container,
+    "job": Job,
+    "prepare": Prepare,
+    "timeouts": Timeouts,
+}
 _MEANT = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
@@ -113,7 +119,7 @@ def _explain(name: str, body: Mapping[str, Any], path: tuple[str, ...], detail: 
         )
     if kind == "missing":
         return SpecError(f"deployment {name} has no {key}", where=_whole(body), hint=f"add `{key}:` to it")
-    if path[-1].endswith("_parallel"):
+    if len(path) == 1 and path[0].endswith("_parallel"):
         return SpecError(f"deployment {name}: {key} is {detail['input']!r}; it must be a number or auto", where=where)
     if kind == "value_error":
         return SpecError(f"deployment {name}: {key}: {detail['msg'].removeprefix('Value error, ')}", where=where)
@@ -146,6 +152,9 @@ def _shape_hint(path: tuple[str, ...]) -> str | None:
         "engine_version": 'a version is text with dots, like "0.5.23"',
         "model_path": "write an absolute path",
         "venv": "write an absolute path",
+        "scripts": "write an absolute path",
+        "job": "write an absolute path",
+        "prepare": "write an absolute path",
         "user": "an account's name: lower-case letters, digits, - and _",
     }.get(path[0])
 

@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from r1fleet.errors import SpecError
-from r1fleet.spec.deployment import Deployment
+from r1fleet.spec.deployment import Container, Deployment
 
 WEIGHTS_DIR: Final = "/var/lib/r1fleet/weights"
 VENVS_DIR: Final = "/opt/r1fleet/venvs"
+DEEPSEEK_SCRIPTS: Final = "/opt/r1fleet/DeepSeek-V3/inference"
 
-DEFAULT_PORTS: Mapping[str, int] = {"sglang": 30000, "vllm": 8000, "lmdeploy": 23333}
-IMAGES: Mapping[str, str] = {"sglang": "lmsysorg/sglang:v{}", "vllm": "vllm/vllm-openai:v{}"}
+DEFAULT_PORTS: Mapping[str, int] = {
+    "sglang": 30000,
+    "vllm": 8000,
+    "lmdeploy": 23333,
+    "transformers": 8000,
+    "vastgenx": 9000,
+}
+IMAGES: Mapping[tuple[str, str], str] = {
+    ("sglang", "nvidia"): "lmsysorg/sglang:v{}",
+    ("vllm", "nvidia"): "vllm/vllm-openai:v{}",
+    ("vllm", "vastai"): "harbor.vastaitech.com/ai_deliver/vllm_vacc:VVI-26.02",
+    ("vastgenx", "vastai"): "harbor.vastaitech.com/ai_deliver/vastmodelzoo-vastgenx:202510",
+}
+"""The official images; ``{}`` stands for the engine's version."""
+VASTAI_SHM: Final = "256g"
+"""The size of /dev/shm in the vendor's own command."""
 
 
 def resolve(name: str, deployment: Deployment, *, weights_dir: str = WEIGHTS_DIR) -> Deployment:
     """Return the deployment with every default filled in; what no default fits is an error."""
     given = deployment
-    runtime = given.runtime or ("docker" if given.image else "venv")
-    nvidia, vastai = given.accelerator == "nvidia", given.accelerator == "vastai"
-    container = given.container.model_copy(
-        update={
-            "gpus": given.container.gpus or ("all" if nvidia else None),
-            "privileged": vastai if given.container.privileged is None else given.container.privileged,
-        }
-    )
+    contained = given.image or (given.accelerator == "vastai" and not given.venv)
+    runtime = given.runtime or ("docker" if contained else "venv")
     return given.model_copy(
         update={
             "runtime": runtime,
             "model_path": given.model_path or model_folder(given, weights_dir),
             "served_model_name": given.served_model_name or _served(given.model),
             "port": given.port or DEFAULT_PORTS.get(given.engine),
-            "venv": given.venv or f"{VENVS_DIR}/{given.engine}",
+            "venv": given.venv or (f"{VENVS_DIR}/{given.engine}" if runtime == "venv" else None),
+            "scripts": given.scripts or (DEEPSEEK_SCRIPTS if given.engine == "deepseek" else None),
             "image": (given.image or _image(name, given)) if runtime == "docker" else given.image,
-            "container": container,
+            "container": given.container.model_copy(update=_container(given, given.container)),
         }
     )
 
@@ -52,9 +62,24 @@ def _served(model: str) -> str:
     return model.rstrip("/").rpartition("/")[2] if model.startswith("/") else model
 
 
+def _container(deployment: Deployment, container: Container) -> dict[str, Any]:
+    vastai = deployment.accelerator == "vastai"
+    filled: dict[str, Any] = {
+        "gpus": container.gpus or (_gpus(deployment) if deployment.accelerator == "nvidia" else None),
+        "privileged": vastai if container.privileged is None else container.privileged,
+    }
+    if vastai and "shm_size" not in container.model_fields_set:
+        filled["shm_size"] = VASTAI_SHM
+    return filled
+
+
+def _gpus(deployment: Deployment) -> str:
+    return f"device={','.join(map(str, deployment.devices))}" if deployment.devices else "all"
+
+
 def _image(name: str, deployment: Deployment) -> str:
-    pattern = IMAGES.get(deployment.engine)
-    if pattern is None or deployment.engine_version is None or deployment.accelerator != "nvidia":
+    pattern = IMAGES.get((deployment.engine, deployment.accelerator))
+    if pattern is None or ("{}" in pattern and deployment.engine_version is None):
         raise SpecError(
             f"deployment {name} runs in docker and names no image",
             hint="add `image:` with its tag"
