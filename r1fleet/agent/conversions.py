@@ -22,6 +22,11 @@ def convert(value: Any, kind: str) -> Any:
     return _CONVERTERS[kind](value)
 
 
+def kinds() -> Tuple[str, ...]:
+    """Return the names of all types."""
+    return tuple(sorted(_CONVERTERS))
+
+
 def words(truth: str) -> Tuple[str, ...]:
     """Return the spellings of ``True`` or ``False``."""
     return TRUE if truth == "True" else FALSE

@@ -93,7 +93,7 @@ def play(
     if syntax_check or only_tasks or only_hosts:
         return _show(read, cluster, chosen, tasks=only_tasks, hosts=only_hosts)
     password = options.secret("SSH password") if ask_password else None
-    way = connector(accept_new=accept_new, password=password)
+    way = connector(accept_new=accept_new, password=password, modules=read.library.sources)
     try:
         with renderer("json" if as_json else output, verbosity=verbose, diff=diff) as console:
             return int(exit_code(run(read, cluster, way, console, chosen)))

@@ -16,7 +16,7 @@ from r1fleet.errors import ExitCode
 from r1fleet.inventory import Inventory, load
 from r1fleet.inventory.known import remember
 from r1fleet.playbook import Options
-from r1fleet.provision import ProvisionOptions, Wanted, wants
+from r1fleet.provision import ProvisionOptions, Wanted, own_modules, wants
 from r1fleet.provision import provision as use_case
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -70,7 +70,7 @@ def provision(
     )
     asked = wants(cluster, chosen)
     password = options.secret("SSH password") if ask_password else None
-    way = connector(accept_new=accept_new, password=password)
+    way = connector(accept_new=accept_new, password=password, modules=own_modules(cluster, chosen))
     try:
         with renderer("json" if as_json else output, verbosity=verbose, diff=diff) as console:
             if not as_json:

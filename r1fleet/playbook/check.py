@@ -54,7 +54,7 @@ def check_nodes(found: Iterable[Node], problems: Problems) -> None:
 def check_task(task: Task, problems: Problems) -> None:
     """Check one task."""
     _check_templates(task, problems)
-    known = catalogue.find(task.action)
+    known = task.own or catalogue.find(task.action)
     if known is not None and not known.any_argument and task.given is None:
         _check_arguments(task, known, problems)
 

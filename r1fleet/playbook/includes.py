@@ -11,6 +11,7 @@ from r1fleet.events import ItemResult
 from r1fleet.inventory.source import Block as Written
 from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.inherit import handed_down
+from r1fleet.playbook.library import Library
 from r1fleet.playbook.loops import Item, items_of, label_of, turns
 from r1fleet.playbook.model import Node, Settings, Task
 from r1fleet.playbook.nodes import read_file, read_role
@@ -40,6 +41,7 @@ class Includes:
 
     run: RunState
     search: Search
+    library: Library
 
     def wanted(self, task: Task, state: HostState) -> tuple[Outcome, list[Wanted]]:
         """Return a host's result of an include task, and what is to run for it."""
@@ -80,6 +82,7 @@ class Includes:
             task.folder,
             task.stack,
             params=params,
+            library=self.library,
         )
         nodes = (
             self._tasks(reader, task, wanted) if task.action == "include_tasks" else self._role(reader, task, wanted)

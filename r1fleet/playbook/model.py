@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from r1fleet.errors import Where
+from r1fleet.playbook.catalogue import Known
+from r1fleet.playbook.library import Library
 
 Vars = Mapping[str, Any]
 
@@ -98,6 +100,7 @@ class Task:
     params: Vars = field(default_factory=dict)  # what dynamic includes around it passed in
     outer: Settings | None = None  # what surrounds an include: it hands that down, not its own keywords
     written: str = ""  # the action as the file names it
+    own: Known | None = None  # the action, where it is one of the user's modules
 
     @property
     def title(self) -> str:
@@ -159,3 +162,4 @@ class Playbook:
 
     path: Path
     plays: tuple[Play, ...]
+    library: Library = field(default_factory=Library)

@@ -15,6 +15,7 @@ from r1fleet.playbook import keywords, rolefiles
 from r1fleet.playbook.check import check_nodes, check_template
 from r1fleet.playbook.inherit import handed_down
 from r1fleet.playbook.lazy import has_template
+from r1fleet.playbook.library import FOLDER
 from r1fleet.playbook.model import Block, Node, RoleTasks, RoleUse, Task
 from r1fleet.playbook.reading import Reader
 from r1fleet.playbook.task import read_task
@@ -120,6 +121,7 @@ def read_role(reader: Reader, args: Mapping[str, Any], where: Where, given: Role
     path = rolefiles.locate(reader, name, where)
     parents = (*reader.role.parents, reader.role) if reader.role else ()
     given = given or RoleUse(path.name, path)
+    reader.library.add(path / FOLDER)
     use = _use(reader, path, args, where, replace(given, name=path.name, path=path, parents=parents))
     about = rolefiles.meta(reader, path)
     inside = reader.inside(role=use, folder=path / "tasks", stack=())

@@ -14,6 +14,7 @@ from r1fleet.playbook.catalogue import COLLECTIONS
 from r1fleet.playbook.check import check_values
 from r1fleet.playbook.inherit import as_tuple, handed_down
 from r1fleet.playbook.lazy import has_template
+from r1fleet.playbook.library import FOLDER
 from r1fleet.playbook.model import Node, Play, Playbook, Settings, Task
 from r1fleet.playbook.nodes import flat, read_nodes, read_role_item
 from r1fleet.playbook.problems import Problems
@@ -34,10 +35,12 @@ def read_playbook(path: Path, search: Search, extra_vars: Mapping[str, Any]) -> 
     reader = Reader(search, problems, path.parent, extra_vars, folder=path.parent)
     plays = tuple(_plays(reader, path, ()))
     problems.raise_all()
-    return Playbook(path, plays)
+    return Playbook(path, plays, reader.library.seal())
 
 
 def _plays(reader: Reader, path: Path, stack: tuple[Path, ...]) -> Iterator[Play]:
+    with reader.problems.catch():
+        reader.library.add(path.parent / FOLDER)
     written = reader.load(path)
     if written is None:
         if not reader.problems:
@@ -74,9 +77,7 @@ def _imported(reader: Reader, item: Written, stack: tuple[Path, ...]) -> Iterato
             raise PlaybookError(f"import cycle: {chain}", where=item.at(key))
         if not path.is_file():
             raise PlaybookError(f"no such playbook: {name}", where=item.at(key))
-        inside = Reader(
-            reader.search, reader.problems, path.parent, reader.extra_vars, settings=settings, folder=path.parent
-        )
+        inside = reader.inside(playbook_dir=path.parent, settings=settings, folder=path.parent, checked=set())
         yield from _plays(inside, path, stack)
 
 

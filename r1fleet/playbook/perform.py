@@ -202,7 +202,7 @@ def _all_given(task: Task, scope: Scope) -> dict[str, Any]:
     where = where_of(task.given)
     if not isinstance(found, dict):
         raise TemplateFailed(f"the arguments of {task.action} are a mapping, not {type(found).__name__}", where=where)
-    known = catalogue.find(task.action)
+    known = task.own or catalogue.find(task.action)
     if known is not None and not known.any_argument:
         try:
             check_names(task.action, found, known.spec)

@@ -10,6 +10,7 @@ from typing import Any
 from r1fleet.errors import FleetError, PlaybookError, Where
 from r1fleet.inventory.source import load_yaml
 from r1fleet.packaged import packaged
+from r1fleet.playbook.library import Library
 from r1fleet.playbook.model import RoleUse, Settings, Task
 from r1fleet.playbook.problems import Problems
 from r1fleet.playbook.scope import Scope
@@ -61,6 +62,7 @@ class Reader:
     in_handlers: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)  # what dynamic includes around passed in
     once: set[str] = field(default_factory=set)  # uses of roles that need not run again
+    library: Library = field(default_factory=Library)  # the user's own modules, found on the way
 
     def inside(self, **changes: Any) -> Reader:
         """Return a reader for what lies inside."""

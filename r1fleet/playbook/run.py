@@ -80,7 +80,10 @@ class _Runner:
         """Run all plays; hosts that failed in one take no part in the next."""
         sessions = Sessions(self._run, self._transport)
         strategy = Strategy(
-            self._run, Performer(self._run, sessions), Includes(self._run, self._search), Board(self._run)
+            self._run,
+            Performer(self._run, sessions),
+            Includes(self._run, self._search, playbook.library),
+            Board(self._run),
         )
         try:
             for play in playbook.plays:

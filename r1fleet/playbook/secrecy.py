@@ -13,9 +13,9 @@ WHOLE = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 PART = "********"
 
 
-def secrets_of(call: Call) -> tuple[str, ...]:
-    """Return the values of a call's secret arguments, the longest first."""
-    known = catalogue.find(call.module)
+def secrets_of(call: Call, own: catalogue.Known | None = None) -> tuple[str, ...]:
+    """Return the values of a call's secret arguments, the longest first; ``own`` is a module of the user's."""
+    known = own or catalogue.find(call.module)
     if known is None:
         return ()
     found = {text for name in secret_names(known.spec) for text in _texts(call.args.get(name))}

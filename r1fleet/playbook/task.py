@@ -25,11 +25,13 @@ _NAME = re.compile(r"^[A-Za-z_]\w*$")
 
 def read_task(reader: Reader, written: Written) -> Task | None:
     """Read a task; None where it is too wrong to go on with."""
-    found = _action(reader, written)
+    found = None
+    with reader.problems.catch():
+        found = _action(reader, written)
     if found is None:
         return None
     name, value, where = found
-    known = catalogue.find(name)
+    known = reader.library.find(name)
     if known is None:
         return None
     try:
@@ -65,13 +67,14 @@ def read_task(reader: Reader, written: Written) -> Task | None:
         params=reader.params,
         outer=reader.settings,
         written=name,
+        own=known if catalogue.find(name) is None else None,
     )
 
 
 def _action(reader: Reader, written: Written) -> tuple[str, Any, Where] | None:
     """Find which key is the action; report every other key that is no keyword."""
     allowed = keywords.HANDLER if reader.in_handlers else keywords.TASK
-    actions = [key for key in written if key in {"action", "local_action"} or catalogue.find(str(key))]
+    actions = [key for key in written if key in {"action", "local_action"} or _is_known(reader, written, key)]
     strange = [key for key in written if key not in allowed and key not in actions and not str(key).startswith("with_")]
     if not actions:
         _no_action(reader, written, strange)
@@ -88,6 +91,14 @@ def _action(reader: Reader, written: Written) -> tuple[str, Any, Where] | None:
     return str(key), written[key], written.at(key)
 
 
+def _is_known(reader: Reader, written: Written, key: Any) -> bool:
+    """Tell whether a key names a module; raise PlaybookError where the user's own of that name cannot be used."""
+    try:
+        return reader.library.find(str(key)) is not None
+    except PlaybookError as error:
+        raise PlaybookError(f"{error.where}: {error.what}", where=written.at(key), hint=error.hint) from error
+
+
 def _no_action(reader: Reader, written: Written, strange: list[Any]) -> None:
     if not strange:
         reader.problems.add(
@@ -99,7 +110,9 @@ def _no_action(reader: Reader, written: Written, strange: list[Any]) -> None:
         if name in keywords.REFUSED:
             keywords.report_keyword(name, (), "task", reader.problems, written.at(key))
             continue
-        hint = keywords.nearest(catalogue.short_name(name), catalogue.names()) or keywords.nearest(name, keywords.TASK)
+        hint = keywords.nearest(catalogue.short_name(name), reader.library.names()) or keywords.nearest(
+            name, keywords.TASK
+        )
         reader.problems.add(f"unknown module {name!r}{_of_task(written)}", written.at(key), hint=hint)
 
 
@@ -118,8 +131,9 @@ def _spelled_out(reader: Reader, value: Any, where: Where) -> tuple[str, Any, Wh
     else:
         reader.problems.add("an action is `name arguments` or a mapping with `module`", where)
         return None
-    if catalogue.find(name) is None:
-        reader.problems.add(f"unknown module {name!r}", where, hint=keywords.nearest(name, catalogue.names()))
+    if not _is_known(reader, Written(where), name):
+        hint = keywords.nearest(catalogue.short_name(name), reader.library.names())
+        reader.problems.add(f"unknown module {name!r}", where, hint=hint)
         return None
     return name, args, where
 

@@ -40,7 +40,7 @@ def may_go_ahead(run: RunState, node: Node) -> bool:
     """Tell whether a task can be part of a window: it concerns its own host only, and only success lets it go on."""
     if not isinstance(node, Task) or node.action in ACTIONS or node.action.endswith("facts") or node.action == "setup":
         return False
-    known = catalogue.find(node.action)
+    known = node.own or catalogue.find(node.action)
     if known is None or not (known.local or (known.on_host and run.current.free)):
         return False
     if node.until or node.retries is not None or node.failed_when or node.limit:
@@ -156,15 +156,19 @@ class Window:
         prepared = [(item.scope if item else scope, item) for item in items]
         calls = [await self._planned(task, state, seen) for seen, _ in prepared]
         for (seen, item), call in zip(prepared, calls, strict=True):
-            part = call if isinstance(call, Outcome) else self._ask(session, replace(call, window=(self._name, index)))
+            part = (
+                call
+                if isinstance(call, Outcome)
+                else self._ask(session, task, replace(call, window=(self._name, index)))
+            )
             one.turns.append((seen, item, part))
         if task.register:
             state.fresh[task.register] = PENDING
         return one
 
     @staticmethod
-    def _ask(session: Session, call: Call) -> _Asked:
-        return _Asked(session.submit(call), secrets_of(call))
+    def _ask(session: Session, task: Task, call: Call) -> _Asked:
+        return _Asked(session.submit(call), secrets_of(call, task.own))
 
     async def _planned(self, task: Task, state: HostState, scope: Scope) -> Outcome | Call:
         return await with_digests(lambda: self._performer.planned(task, state, scope, plan))

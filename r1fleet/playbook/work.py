@@ -61,7 +61,7 @@ class Work:
     async def submit(self, call: Call) -> Reply:
         """Run a call and wait for its reply."""
         session = await self.session()
-        return without(secrets_of(call), await asyncio.wrap_future(session.submit(call)))
+        return without(secrets_of(call, self.task.own), await asyncio.wrap_future(session.submit(call)))
 
     async def blocking(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """Run a function that waits for the host in a thread."""

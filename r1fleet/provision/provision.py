@@ -53,6 +53,11 @@ def wants(inventory: Inventory, options: ProvisionOptions) -> tuple[Wanted, ...]
     return wanted(inventory, _variables(inventory, options))
 
 
+def own_modules(inventory: Inventory, options: ProvisionOptions) -> Mapping[str, str]:
+    """Return the sources of the user's own modules that the playbook names: its transport must have them."""
+    return load_playbook(options.playbook, inventory=inventory, extra_vars=options.play.extra_vars).library.sources
+
+
 def provision(inventory: Inventory, transport: Transport, observer: Observer, options: ProvisionOptions) -> Provisioned:
     """Make every host able to serve its deployments."""
     limited = inventory.limit(options.play.limit) if options.play.limit else inventory

@@ -26,7 +26,7 @@ async def in_background(work: Work, call: Call, limit: int) -> Reply:
     if every <= 0 or reply.get("failed"):
         return reply
     done = await _awaited(work, str(reply["ansible_job_id"]), every, limit)
-    return without(secrets_of(call), done)
+    return without(secrets_of(call, work.task.own), done)
 
 
 async def _awaited(work: Work, job: str, every: float, limit: int) -> Reply:
