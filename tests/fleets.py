@@ -209,7 +209,7 @@ class Fleet:
     def __getitem__(self, name: str) -> FakeHost:
         return self.fakes[name]
 
-    def open(self, host: Host) -> Session:
+    def open(self, host: Host, become: Become | None = None) -> Session:
         fake = self.fakes[host.name]
         if fake.away:
             raise fake.lost()

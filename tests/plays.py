@@ -81,7 +81,7 @@ class FakeTransport:
     opened: list[Host] = field(default_factory=list)
     closed: bool = False
 
-    def open(self, host: Host) -> FakeSession:
+    def open(self, host: Host, become: Become | None = None) -> FakeSession:
         """Open a session."""
         if host.name in self.down:
             raise HostUnreachable("no route to host", where=Where(host=host.name))

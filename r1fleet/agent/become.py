@@ -14,20 +14,15 @@ import time
 from typing import Any, Callable, Dict, List, Optional
 
 from r1fleet.agent import frames, process, stub
-from r1fleet.agent.boot import Start
 from r1fleet.agent.frames import Frame
+from r1fleet.agent.outcome import IdentityRefused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from r1fleet.agent.boot import Start
 
 START_SECONDS = 30.0
 _KEEP = 4096
-
-
-class IdentityRefused(Exception):
-    """The identity could not be taken on; ``reason`` is a word that the controller has a sentence for."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.detail = detail
 
 
 class Child:
@@ -99,6 +94,8 @@ class Child:
 
 
 def _begin(stub_text: str, become: Dict[str, Any]) -> "subprocess.Popen[bytes]":
+    if become["method"] == "login":
+        return _go_back(stub_text, become["user"])
     user, method = become["user"], become["method"]
     if method != "sudo":
         raise IdentityRefused("method", method)
@@ -113,15 +110,67 @@ def _begin(stub_text: str, become: Dict[str, Any]) -> "subprocess.Popen[bytes]":
     prompt = "[r1fleet %s]" % nonce[:12]
     argv = [sudo, "-H", "-S", "-p", prompt, "-u", user, *shlex.split(become.get("flags") or ""), "--"]
     argv += stub.command(sys.executable or "python3", nonce, stub_text)
+    return _started(argv, _Entrance(nonce, prompt, become.get("password")))
+
+
+def _started(argv: List[str], entrance: _Entrance, env: Optional[Dict[str, str]] = None) -> "subprocess.Popen[bytes]":
     child = subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, cwd="/"
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env=env,
     )
     try:
-        _Entrance(child, nonce, prompt, become.get("password")).pass_through()
+        entrance.pass_through(child)
     except BaseException:
         _abandon(child)
         raise
     return child
+
+
+def _go_back(stub_text: str, user: str) -> "subprocess.Popen[bytes]":
+    """Start a child as the user who logged in, with that login's environment: root needs no sudo for it."""
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise IdentityRefused("no-user") from None
+    nonce = os.urandom(16).hex()
+    words = {"name": user, "uid": entry.pw_uid, "gid": entry.pw_gid, "home": entry.pw_dir}
+    argv = stub.command(sys.executable or "python3", nonce, stub.after(_GO_BACK % words, stub_text))
+    return _started(argv, _Entrance(nonce, "", None), _login_environment(entry))
+
+
+_GO_BACK = """
+import os
+os.initgroups(%(name)r, %(gid)d)
+os.setgid(%(gid)d)
+os.setuid(%(uid)d)
+try:
+    os.chdir(%(home)r)
+except OSError:
+    pass
+"""
+
+
+def _login_environment(entry: pwd.struct_passwd) -> Dict[str, str]:
+    """Return what sshd gave the login's shell: sudo, our parent, began with it."""
+    try:
+        with open("/proc/%d/environ" % os.getppid(), "rb") as stream:
+            pairs = (word.partition(b"=") for word in stream.read().split(b"\0") if word)
+            found = {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+    except OSError:
+        found = {}
+    if found.get("USER") == entry.pw_name:
+        return found
+    return {
+        "HOME": entry.pw_dir,
+        "USER": entry.pw_name,
+        "LOGNAME": entry.pw_name,
+        "SHELL": entry.pw_shell or "/bin/sh",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+    }
 
 
 def _abandon(child: "subprocess.Popen[bytes]") -> None:
@@ -134,18 +183,20 @@ def _abandon(child: "subprocess.Popen[bytes]") -> None:
 
 
 class _Entrance:
-    """The talk with sudo until the child's marker appears."""
+    """The talk with sudo until the child's marker appears; without a prompt there is no sudo."""
 
-    def __init__(self, child: "subprocess.Popen[bytes]", nonce: str, prompt: str, password: Optional[str]) -> None:
-        self._child = child
+    _child: "subprocess.Popen[bytes]"
+
+    def __init__(self, nonce: str, prompt: str, password: Optional[str]) -> None:
         self._marker = ("\n%s ready\n" % nonce).encode()
         self._prompt = prompt.encode()
         self._password = password
         self._heard = {"stdout": b"", "stderr": b""}
         self._answered = False
 
-    def pass_through(self) -> None:
+    def pass_through(self, child: "subprocess.Popen[bytes]") -> None:
         """Answer the prompt, once, and return when the child is there."""
+        self._child = child
         deadline = time.monotonic() + START_SECONDS
         with selectors.DefaultSelector() as selector:
             for stream, name in ((self._child.stdout, "stdout"), (self._child.stderr, "stderr")):
@@ -166,7 +217,7 @@ class _Entrance:
 
     def _hear(self, name: str, data: bytes) -> bool:
         self._heard[name] = (self._heard[name] + data)[-_KEEP:]
-        if name == "stderr" and self._prompt in self._heard["stderr"]:
+        if name == "stderr" and self._prompt and self._prompt in self._heard["stderr"]:
             self._heard["stderr"] = self._heard["stderr"].replace(self._prompt, b"")
             self._answer()
         return self._heard["stdout"].endswith(self._marker)

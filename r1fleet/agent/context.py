@@ -9,9 +9,12 @@ from typing import Any, Dict, List, Mapping, NoReturn, Optional, Union
 
 from r1fleet.agent import places, process
 from r1fleet.agent.outcome import ModuleFailed
-from r1fleet.agent.process import Done
 
-__all__ = ["Context", "Done", "ModuleFailed"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from r1fleet.agent.process import Done
+
+__all__ = ["Context", "Line", "ModuleFailed"]
 
 
 class Line:

@@ -6,9 +6,9 @@ import json
 import struct
 from typing import Any, Iterator, NamedTuple
 
-HELLO, SETTINGS, CALL, RESULT, REFUSED, OUTPUT, NEED, DATA, END, PING, CANCEL, BYE = range(1, 13)
+HELLO, SETTINGS, CALL, RESULT, REFUSED, OUTPUT, NEED, DATA, END, PING, CANCEL, BYE, CODE = range(1, 14)
 """Agent's greeting; settings; a call and its end; an identity not to be had; a line of progress; content asked for,
-its pieces and its end; a sign of life; stop one call; stop."""
+its pieces and its end; a sign of life; stop one call; stop; modules that calls to come need."""
 
 LIMIT = 512 * 1024 * 1024
 _HEAD = struct.Struct(">IBI")
@@ -56,7 +56,7 @@ class Decoder:
         self._buffer += data
         while len(self._buffer) >= _HEAD.size:
             length, kind, ident = _HEAD.unpack_from(self._buffer)
-            if length > LIMIT or not HELLO <= kind <= BYE:
+            if length > LIMIT or not HELLO <= kind <= CODE:
                 raise BrokenStream("a frame of kind %d and %d bytes" % (kind, length))
             end = _HEAD.size + length
             if len(self._buffer) < end:

@@ -8,13 +8,24 @@ import sys
 from typing import Any, Dict
 
 
-def introduction() -> Dict[str, Any]:
+def introduction(mark: bytes) -> Dict[str, Any]:
     """Return what the controller is told at the start."""
     try:
         user = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         user = str(os.geteuid())
-    return {"python": "%d.%d.%d" % sys.version_info[:3], "executable": sys.executable, "user": user, "pid": os.getpid()}
+    return {
+        "python": "%d.%d.%d" % sys.version_info[:3],
+        "executable": sys.executable,
+        "user": user,
+        "pid": os.getpid(),
+        "mark": mark.hex(),
+    }
+
+
+def login() -> str:
+    """Tell who logged in and became root by sudo."""
+    return os.environ.get("SUDO_USER") or "root"
 
 
 def is_me(user: str) -> bool:

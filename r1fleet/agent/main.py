@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import marshal
 import os
-import queue
 import select
 import signal
 import threading
 import time
-from typing import Any, Dict, Optional, Sequence, Set, Tuple
+import zlib
+from queue import SimpleQueue
+from typing import Any, Dict, Optional, Sequence, Set
 
-from r1fleet.agent import calls, frames, identity, places, process
-from r1fleet.agent.become import Child, IdentityRefused
-from r1fleet.agent.boot import Start
+from r1fleet.agent import calls, frames, groups, identity, incoming, places
 from r1fleet.agent.context import Line
 from r1fleet.agent.frames import Frame
-from r1fleet.agent.incoming import Incoming
-from r1fleet.agent.outcome import Interrupted
+from r1fleet.agent.identities import Identities
+from r1fleet.agent.outcome import IdentityRefused, Interrupted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from r1fleet.agent.become import Child
+    from r1fleet.agent.boot import Start
+    from r1fleet.agent.incoming import Incoming
 
 HEARTBEAT_SECONDS = 2.0
 ORPHAN_SECONDS = 30.0
@@ -33,11 +39,9 @@ class Agent:
     def __init__(self, start: Start) -> None:
         self._start = start
         self._lock = threading.Lock()
-        self._calls: "queue.Queue[Frame]" = queue.Queue()
+        self._work: "SimpleQueue[Frame]" = SimpleQueue()
         self._cache: Dict[str, Any] = {}
-        self._children: Dict[Tuple[str, str], Child] = {}
-        self._refused: Dict[Tuple[str, str, str], IdentityRefused] = {}
-        self._settings = b"{}"
+        self._identities = Identities(start, self._relay)
         self._current = 0
         self._delegate: Optional[Child] = None
         self._cancelled: Set[int] = set()
@@ -56,9 +60,13 @@ class Agent:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for target in (self._listen, self._beat):
             threading.Thread(target=target, daemon=True).start()
-        self.send(frames.encode_json(frames.HELLO, 0, identity.introduction()))
+        self.send(frames.encode_json(frames.HELLO, 0, identity.introduction(self._start.mark)))
         while True:
-            self._perform(self._calls.get())
+            frame = self._work.get()
+            if frame.kind == frames.CODE:
+                self._learn(frame)
+            else:
+                self._perform(frame)
 
     def send(self, data: bytes) -> None:
         """Write to the controller; when it is gone, so are we."""
@@ -71,16 +79,10 @@ class Agent:
             except OSError:
                 self.end()
 
-    def relay(self, frame: Frame) -> None:
-        """Pass a child's frame on to the controller."""
-        if self._window and frame.kind == frames.RESULT:
-            self._note(frame.json())
-        self.send(frames.encode(*frame))
-
     def receive(self, ident: int, sha256: str, path: str) -> None:
         """Ask for content and wait until it lies at ``path``, checked."""
         with open(path, "wb", buffering=0) as stream:
-            self._incoming = Incoming(ident, stream)
+            self._incoming = incoming.Incoming(ident, stream)
             self.send(frames.encode_json(frames.NEED, ident, sha256))
             try:
                 self._incoming.wait(sha256)
@@ -99,19 +101,21 @@ class Agent:
             threading.Event().wait()
 
     def _finish(self) -> None:
-        for child in self._children.values():
-            child.close()
-        process.kill_all()
-        for child in self._children.values():
-            child.wait(3)
+        self._identities.end()
+        groups.kill_all()
+        self._identities.wait(3)
         places.clear()
         os._exit(0)
 
     # --- calls, in the main thread -----------------------------------------------------------------
 
+    def _learn(self, frame: Frame) -> None:
+        self._start.finder.add(marshal.loads(zlib.decompress(frame.payload)))
+        self._identities.learn(frame)
+
     def _perform(self, frame: Frame) -> None:
         call = frame.json()
-        become = call.get("become")
+        become = self._identities.wanted(call.get("become"))
         self._window = call.get("window")
         if self._window and self._broken[0] == self._window[0] and self._broken[1] < self._window[1]:
             self._answer(frame.ident, {"changed": False, "unrun": True})
@@ -121,14 +125,14 @@ class Agent:
             self._current, self._expired = frame.ident, False
             if frame.ident in self._cancelled:
                 raise Interrupted
-            if become and not identity.is_me(become["user"]):
+            if become:
                 self._forward(frame, become)
             else:
                 self._answer(frame.ident, self._run(frame.ident, call))
         except Interrupted:
             self._answer(frame.ident, self._interrupted(call))
         except IdentityRefused as refused:
-            words = {"reason": refused.reason, "detail": refused.detail, "user": become["user"]}
+            words = {"reason": refused.reason, "detail": refused.detail, "user": become and become["user"]}
             self.send(frames.encode_json(frames.REFUSED, frame.ident, words))
             self._note({"failed": True})
         finally:
@@ -149,29 +153,16 @@ class Agent:
         )
 
     def _forward(self, frame: Frame, become: Dict[str, Any]) -> None:
-        child = self._child(become)
-        self._delegate = child
+        child = self._delegate = self._identities.child(become)
         call = dict(frame.json(), become=None)
         if not child.run(Frame(frames.CALL, frame.ident, frames.dump(call))):
             self._answer(frame.ident, _failed("the agent of %s ended in the middle of the call" % become["user"]))
 
-    def _child(self, become: Dict[str, Any]) -> Child:
-        key = (become["user"], become.get("flags") or "")
-        child = self._children.get(key)
-        if child is not None and child.alive:
-            return child
-        attempt = key + (become.get("password") or "",)
-        # Twice the same wrong password is one step nearer to a locked account.
-        if attempt in self._refused:
-            raise self._refused[attempt]
-        try:
-            child = self._children[key] = Child(self._start, become, self.relay)
-        except IdentityRefused as refused:
-            if refused.reason == "password-wrong":
-                self._refused[attempt] = refused
-            raise
-        child.write(frames.encode(frames.SETTINGS, 0, self._settings))
-        return child
+    def _relay(self, frame: Frame) -> None:
+        """Pass a child's frame on to the controller."""
+        if self._window and frame.kind == frames.RESULT:
+            self._note(frame.json())
+        self.send(frames.encode(*frame))
 
     def _answer(self, ident: int, reply: calls.Reply) -> None:
         # From here on the call is over: an interrupt that comes late must not hit what follows.
@@ -236,15 +227,16 @@ class Agent:
                 self.end()
 
     def _take(self, frame: Frame) -> None:
-        if frame.kind == frames.CALL:
-            self._calls.put(frame)
+        if frame.kind in (frames.CALL, frames.CODE):
+            self._work.put(frame)
         elif frame.kind in (frames.DATA, frames.END):
             self._take_content(frame)
         elif frame.kind == frames.CANCEL:
             self._cancel(frame)
         elif frame.kind == frames.SETTINGS:
-            self._settings = frame.payload
-            places.prefer(frame.json().get("temporary"))
+            settings = frame.json()
+            self._identities.settle(settings)
+            places.prefer(settings.get("temporary"))
         elif frame.kind == frames.BYE:
             self.end()
 
@@ -270,8 +262,7 @@ class Agent:
         while True:
             time.sleep(HEARTBEAT_SECONDS)
             self.send(ping)
-            for child in list(self._children.values()):
-                child.write(ping)
+            self._identities.tell(ping)
 
 
 class _Line(Line):

@@ -14,5 +14,14 @@ class ModuleFailed(Exception):
         self.reply: Dict[str, Any] = {"changed": False, **more, "failed": True, "msg": msg}
 
 
+class IdentityRefused(Exception):
+    """The identity could not be taken on; ``reason`` is a word that the controller has a sentence for."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
 class Interrupted(BaseException):
     """The call was cancelled or ran out of time; not an Exception, so that no module catches it by chance."""

@@ -7,20 +7,16 @@ import os
 import selectors
 import signal
 import subprocess
-import threading
 import time
-from typing import IO, Any, Dict, List, NamedTuple, Optional, Sequence, Set
+from typing import IO, Any, Dict, List, NamedTuple, Optional, Sequence
 
-from r1fleet.agent.outcome import Interrupted, ModuleFailed
+from r1fleet.agent import groups
+from r1fleet.agent.outcome import ModuleFailed
 
 KEEP_BYTES = 10 * 1024 * 1024
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
 _CHUNK = 65536
-_GRACE_SECONDS = 1.0
 _UNKILLABLE = " (process %d could not be killed: it waits for a device or a file system)"
-_running: Set[int] = set()
-_starting = threading.Lock()
-_closed = threading.Event()
 
 
 class Done(NamedTuple):
@@ -66,11 +62,7 @@ def run(
     umask: int = -1,
 ) -> Done:
     """Run ``argv`` to its end; raise ModuleFailed where it cannot start, CommandTimeout where it must be killed."""
-    with _starting:
-        if _closed.is_set():
-            raise Interrupted
-        process = _start(argv, stdin, cwd, env, umask)
-        _running.add(process.pid)
+    process = groups.begin(lambda: _start(argv, stdin, cwd, env, umask))
     pump = _Pump(process, stdin or b"", keep)
     try:
         pump.until_end(None if timeout is None else time.monotonic() + timeout)
@@ -82,34 +74,19 @@ def run(
         kill_group(process.pid, process)
         raise
     finally:
-        _running.discard(process.pid)
+        groups.ended(process.pid)
         pump.close()
     return pump.done()
 
 
-def kill_all() -> None:
-    """Kill every process group that is still running, politely first, and let no other start."""
-    _closed.set()
-    # Whoever holds this is between a fork and its registration; a program on a dead disk must not hold us for ever.
-    _starting.acquire(timeout=_GRACE_SECONDS)
-    groups = list(_running)
-    for group in groups:
-        _signal(group, signal.SIGTERM)
-    deadline = time.monotonic() + _GRACE_SECONDS
-    while any(_alive(group) for group in groups) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    for group in groups:
-        _signal(group, signal.SIGKILL)
-
-
 def kill_group(group: int, leader: "subprocess.Popen[bytes]") -> bool:
     """End one process group: TERM, a second of grace for its leader, then KILL for all; False where it lives on."""
-    _signal(group, signal.SIGTERM)
+    groups.send(group, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        leader.wait(_GRACE_SECONDS)
-    _signal(group, signal.SIGKILL)
+        leader.wait(groups.GRACE_SECONDS)
+    groups.send(group, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        leader.wait(_GRACE_SECONDS)
+        leader.wait(groups.GRACE_SECONDS)
     return leader.returncode is not None
 
 
@@ -138,19 +115,6 @@ def _start(
     except (OSError, ValueError) as error:
         status = error.errno if isinstance(error, OSError) and error.errno else 2
         raise ModuleFailed(str(error), rc=status, cmd=" ".join(words)) from error
-
-
-def _signal(group: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
-
-
-def _alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except OSError:
-        return False
-    return True
 
 
 class _Pump:

@@ -34,15 +34,26 @@ def read(size):
         data += piece
     return data
 bundle = read(int.from_bytes(read(4), "big"))
-import json, zlib
-sources = json.loads(zlib.decompress(bundle).decode())
+import marshal, zlib
+try:
+    from _frozen_importlib_external import MAGIC_NUMBER as mark
+except ImportError:
+    mark = b""
+parts = marshal.loads(zlib.decompress(bundle))
+parts = parts["code"] if parts["mark"] == mark else parts["text"]
+boot = parts["r1fleet.agent.boot"]
 space = {"__name__": "r1fleet.agent.boot"}
-exec(compile(sources["r1fleet.agent.boot"], "<r1fleet>/boot.py", "exec"), space)
-space["start"](receive, send, bundle, stub, sources)
+exec(marshal.loads(boot) if isinstance(boot, bytes) else compile(boot, "<r1fleet>/boot.py", "exec"), space)
+space["start"](receive, send, bundle, stub, parts, mark)
 """ % {"flags": list(FLAGS), "entry": ENTRY}
 
 TEXT = binascii.b2a_base64(_SOURCE.encode(), newline=False).decode()
 """The stub as one word of letters, digits and ``+/=``: nothing that sh, fish or csh would touch."""
+
+
+def after(source: str, stub: str = TEXT) -> str:
+    """Return a stub that runs ``source`` before it begins."""
+    return binascii.b2a_base64(source.encode() + binascii.a2b_base64(stub), newline=False).decode()
 
 
 def command(interpreter: str, nonce: str, stub: str = TEXT) -> List[str]:

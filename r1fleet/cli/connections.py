@@ -10,7 +10,7 @@ from r1fleet.inventory import Host
 from r1fleet.local.session import LocalSession
 from r1fleet.ssh.session import SshSession
 from r1fleet.ssh.target import target_of
-from r1fleet.transport import Session
+from r1fleet.transport import Become, Session
 from r1fleet.transport.session import AgentSession, AgentSettings
 
 _SSH = ("ssh", "smart", "paramiko", "paramiko_ssh")
@@ -26,13 +26,13 @@ class Connections:
         self._state = threading.Lock()
         self._sessions: list[AgentSession] = []
 
-    def open(self, host: Host) -> Session:
+    def open(self, host: Host, become: Become | None = None) -> Session:
         """Connect and start the agent; raise HostUnreachable with cause and hint."""
         session = self._session(host)
         with self._state:
             self._sessions.append(session)
         try:
-            session.start()
+            session.start(become)
         except FleetError:
             session.close()
             raise

@@ -12,7 +12,7 @@ from contextlib import suppress
 from r1fleet.agent import stub
 from r1fleet.errors import HostUnreachable, Where
 from r1fleet.transport import refusals
-from r1fleet.transport.protocol import Completed
+from r1fleet.transport.protocol import Become, Completed
 from r1fleet.transport.session import AgentSession, AgentSettings
 from r1fleet.transport.wire import TICK_SECONDS, Wire
 
@@ -44,7 +44,11 @@ class LocalSession(AgentSession):
                     os.killpg(process.pid, signal.SIGKILL)
         return Completed(process.returncode, stdout, stderr)
 
-    def _wire(self, nonce: str, interpreter: str | None) -> Wire:
+    def start(self, become: Become | None = None) -> None:
+        """Start the agent as the user who runs r1fleet."""
+        super().start()
+
+    def _wire(self, nonce: str, interpreter: str | None, *, elevated: bool) -> Wire:
         self._process = PipeWire(self.name, stub.command(interpreter or sys.executable, nonce))
         return self._process
 

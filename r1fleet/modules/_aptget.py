@@ -11,7 +11,8 @@ import struct
 import time
 from typing import Any, Iterator
 
-from r1fleet.agent.context import Context, Done
+from r1fleet.agent.context import Context
+from r1fleet.agent.process import Done
 
 LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock")
 LOCK_SECONDS = 60

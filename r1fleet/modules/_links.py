@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from typing import Any, Callable
 
+from r1fleet.agent import places
 from r1fleet.agent.context import Context
 from r1fleet.agent.files import apply_permissions, path_info, state_of
 
@@ -94,7 +94,7 @@ def _refuse_hard(ctx: Context, path: str, source: str, present: str) -> None:
 def put_link(ctx: Context, path: str, make: Callable[[str], None]) -> None:
     """Make a link under a neighbour name and rename it, so that ``path`` is never missing."""
     try:
-        folder = tempfile.mkdtemp(prefix=".r1fleet-", dir=os.path.dirname(path) or ".")
+        folder = places.fresh_folder(os.path.dirname(path) or ".", ".r1fleet-")
         neighbour = os.path.join(folder, "link")
         try:
             make(neighbour)

@@ -6,7 +6,8 @@ import fnmatch
 import re
 from typing import Any, NamedTuple
 
-from r1fleet.agent.context import Context, Done
+from r1fleet.agent.context import Context
+from r1fleet.agent.process import Done
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "name": {"type": "list", "elements": "str", "aliases": ["pkg"], "default": []},

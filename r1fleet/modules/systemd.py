@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from r1fleet.agent.context import Context, Done
+from r1fleet.agent.context import Context
+from r1fleet.agent.process import Done
 
 ARGUMENTS = {
     "name": {"type": "str", "aliases": ["service", "unit"]},

@@ -11,7 +11,7 @@ from typing import Any
 from r1fleet.playbook.state import HostState, RunState
 from r1fleet.playbook.templating import render
 from r1fleet.playbook.variables import scope_of
-from r1fleet.transport import Session, Transport
+from r1fleet.transport import Become, Session, Transport
 
 _NAMES = frozenset(
     {
@@ -42,12 +42,12 @@ class Sessions:
         self._threads = ThreadPoolExecutor(min(32, run.options.forks), thread_name_prefix="open")
         self.forks = asyncio.Semaphore(run.options.forks)
 
-    async def open(self, state: HostState, way: Way) -> Session:
-        """Return the host's session, connecting first where there is none."""
+    async def open(self, state: HostState, way: Way, become: Become | None = None) -> Session:
+        """Return the host's session, connecting first where there is none, with a view to ``become``."""
         key = (state.name, way)
         opening = self._open.get(key)
         if opening is None:
-            opening = self._open[key] = asyncio.ensure_future(self._connect(state, way))
+            opening = self._open[key] = asyncio.ensure_future(self._connect(state, way, become))
         return await asyncio.shield(opening)
 
     async def forget(self, state: HostState) -> None:
@@ -62,9 +62,9 @@ class Sessions:
         self._transport.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _connect(self, state: HostState, way: Way) -> Session:
+    async def _connect(self, state: HostState, way: Way, become: Become | None) -> Session:
         host = replace(state.host, variables=self._plain(state, way))
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._transport.open, host)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._transport.open, host, become)
 
     def _plain(self, state: HostState, way: Way) -> Mapping[str, Any]:
         """Render what a transport may ask for: the variables of connections."""

@@ -28,7 +28,7 @@ from r1fleet.playbook.scope import PENDING, OtherHosts, PendingResult, Scope
 from r1fleet.playbook.secrecy import secrets_of, without
 from r1fleet.playbook.state import HostState, RunState
 from r1fleet.playbook.variables import scope_of
-from r1fleet.playbook.work import way_of
+from r1fleet.playbook.work import become_of, way_of
 from r1fleet.transport import Call, Reply, Session
 
 _DEEPEST = 64
@@ -105,7 +105,8 @@ class Window:
         async with self._performer.sessions.forks:
             try:
                 scope = scope_of(self._run, state, self._tasks[0])
-                session = await self._performer.sessions.open(state, way_of(self._run, self._tasks[0], scope))
+                become = become_of(self._run, self._tasks[0], scope, scope)
+                session = await self._performer.sessions.open(state, way_of(self._run, self._tasks[0], scope), become)
             except FleetError as error:
                 self._end(state, _Sent(self._tasks[0], 0, time.monotonic()), failure(error), rescuable=rescuable)
                 return

@@ -51,7 +51,7 @@ class Work:
 
     async def session(self) -> Session:
         """Return the open session of the host where the work is done."""
-        return await self.sessions.open(self.target, self.manner.way)
+        return await self.sessions.open(self.target, self.manner.way, self.manner.become)
 
     def call(self, module: str, args: Mapping[str, Any], blobs: tuple[Blob, ...] = ()) -> Call:
         """Return the call of a module in this task's manner."""
@@ -73,7 +73,7 @@ def manner_of(run: RunState, task: Task, scope: Scope, target_scope: Scope) -> M
     settings = task.settings
     timeout = render(settings.timeout, scope)
     return Manner(
-        become=_become(run, task, scope, target_scope),
+        become=become_of(run, task, scope, target_scope),
         check=flag(settings.check_mode, scope, default=run.options.check),
         diff=flag(settings.diff, scope, default=run.options.diff),
         environment=_environment(task, scope),
@@ -102,7 +102,7 @@ def flag(value: Any, scope: Scope, *, default: bool) -> bool:
     return default if rendered is None else bool(to_bool(rendered))
 
 
-def _become(run: RunState, task: Task, scope: Scope, target_scope: Scope) -> Become | None:
+def become_of(run: RunState, task: Task, scope: Scope, target_scope: Scope) -> Become | None:
     """Return the identity: the host's variables win over the play's keywords, as in Ansible."""
     settings, options = task.settings, run.options
     wanted = flag(settings.become, scope, default=options.become)

@@ -41,9 +41,10 @@ class SshSession(AgentSession):
             raise HostFailed(reply["msg"], where=Where(host=self.name))
         return Completed(reply["rc"], base64.b64decode(reply["stdout"]), base64.b64decode(reply["stderr"]))
 
-    def _wire(self, nonce: str, interpreter: str | None) -> Wire:
+    def _wire(self, nonce: str, interpreter: str | None, *, elevated: bool) -> Wire:
+        command = remote_command(nonce, interpreter, elevated=elevated and self._door.user != "root")
         try:
-            return channel.ChannelWire(channel.open_channel(self._transport, remote_command(nonce, interpreter)))
+            return channel.ChannelWire(channel.open_channel(self._transport, command))
         except causes.FAILURES as error:
             raise self._broken(error) from error
 

@@ -104,6 +104,6 @@ class Contact:
 
     def _open(self, host: Host) -> Session | FleetError:
         try:
-            return self._access.transport.open(host)
+            return self._access.transport.open(host, self._access.become_of(host))
         except FleetError as error:
             return error

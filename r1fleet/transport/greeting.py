@@ -21,14 +21,19 @@ _KEEP = 2048
 # interpreter that turns out to be too old can go on with those behind it.
 _SEEK = (
     'n=$1; s=$2; shift 2; for p do shift; if command -v "$p" >/dev/null 2>&1; '
-    f'then exec "$p" {shlex.join(stub.FLAGS)} -c "{stub.ENTRY}" "$s" "$n" "$@"; fi; done; echo; echo "$n none"'
+    f'then exec %s"$p" {shlex.join(stub.FLAGS)} -c "{stub.ENTRY}" "$s" "$n" "$@"; fi; done; echo; echo "$n none"'
 )
+_AS_ROOT = "sudo -n -H -u root -- "
 
 
-def remote_command(nonce: str, interpreter: str | None = None) -> str:
-    """Return the line for a login shell (sh, bash, zsh, fish, csh): no quote inside quotes, no backslash."""
+def remote_command(nonce: str, interpreter: str | None = None, *, elevated: bool = False) -> str:
+    """Return the line for a login shell (sh, bash, zsh, fish, csh): no quote inside quotes, no backslash.
+
+    ``elevated`` starts as root by a sudo that must not ask: where it would, nothing starts.
+    """
     candidates = (interpreter,) if interpreter else INTERPRETERS
-    return shlex.join(["exec", "/bin/sh", "-c", _SEEK, "r1fleet", nonce, stub.TEXT, *candidates])
+    seek = _SEEK % (_AS_ROOT if elevated else "")
+    return shlex.join(["exec", "/bin/sh", "-c", seek, "r1fleet", nonce, stub.TEXT, *candidates])
 
 
 class Greeting:

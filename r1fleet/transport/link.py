@@ -15,7 +15,7 @@ from r1fleet.agent import frames
 from r1fleet.agent.frames import Decoder, Frame
 from r1fleet.errors import FleetError
 from r1fleet.transport import refusals, watch
-from r1fleet.transport.bundle import pack
+from r1fleet.transport.bundle import Shipment, pack
 from r1fleet.transport.greeting import Greeting
 from r1fleet.transport.protocol import Blob, Call, Reply
 from r1fleet.transport.wire import TICK_SECONDS, Wire
@@ -43,8 +43,10 @@ class _Pending:
 class Link:
     """One agent over one wire; thread-safe, with one reader thread."""
 
-    def __init__(self, host: str, wire: Wire, nonce: str) -> None:
+    def __init__(self, host: str, wire: Wire, nonce: str, *, elevated: bool = False) -> None:
         self.host = host
+        self._elevated = elevated
+        self._mark = b""
         self._wire = wire
         self._greeting = Greeting(nonce)
         self._writing = threading.Lock()
@@ -63,14 +65,17 @@ class Link:
         """Send the bundle and wait for the agent's greeting; raise HostUnreachable where it does not come."""
         self._reader.start()
         watch.add(self)
-        settings = frames.encode_json(frames.SETTINGS, 0, {"temporary": temporary})
+        self._shipment = Shipment(modules)
+        settings = frames.encode_json(frames.SETTINGS, 0, {"temporary": temporary, "elevated": self._elevated})
         with suppress(OSError):  # the reader sees the end and knows why
-            self._write(pack(modules) + settings)
+            self._write(pack() + settings)
         try:
-            return self._hello.result(START_SECONDS)
+            hello = self._hello.result(START_SECONDS)
         except TimeoutError:
             self.lose(refusals.not_started(self.host, self._greeting.noise, self._wire.complaint(), silent=True))
-            return self._hello.result()
+            hello = self._hello.result()
+        self._mark = bytes.fromhex(hello["mark"])
+        return hello
 
     @property
     def lost(self) -> bool:
@@ -91,7 +96,7 @@ class Link:
             return future
         future.add_done_callback(lambda done: self._cancel(ident) if done.cancelled() else None)
         try:
-            self._write(frames.encode_json(frames.CALL, ident, _as_json(call)))
+            self._send(ident, call)
         except OSError as error:
             self.lose(refusals.lost(self.host, str(error)))
         return future
@@ -128,6 +133,20 @@ class Link:
             self._drop(ident)
 
     # --- writing -----------------------------------------------------------------------------------
+
+    def _send(self, ident: int, call: Call) -> None:
+        """Write a call, behind the modules that it needs and the agent does not have."""
+        data = frames.encode_json(frames.CALL, ident, _as_json(call))
+        with self._writing:
+            code = self._shipment.missing(self._needed(call), self._mark)
+            self._wire.write(data if code is None else frames.encode(frames.CODE, 0, code) + data)
+
+    def _needed(self, call: Call) -> list[str]:
+        names = ["r1fleet.agent.calls", _path(call.module)]
+        if call.module == "agent.job":
+            names.append(_path(str(call.args["module"])))
+        here = call.become is not None and call.become.user == "root" if self._elevated else call.become is None
+        return names if here else [*names, "r1fleet.agent.identities", "r1fleet.agent.become"]
 
     def _write(self, data: bytes) -> None:
         with self._writing:
@@ -269,10 +288,14 @@ def _clock() -> float:
     return time.clock_gettime(_SLEEPLESS)
 
 
+def _path(module: str) -> str:
+    return f"r1fleet.{module}" if "." in module else f"r1fleet.modules.{module}"
+
+
 def _as_json(call: Call) -> dict[str, Any]:
     become = call.become
     return {
-        "module": f"r1fleet.{call.module}" if "." in call.module else f"r1fleet.modules.{call.module}",
+        "module": _path(call.module),
         "args": dict(call.args),
         "check": call.check,
         "diff": call.diff,

@@ -92,8 +92,11 @@ class Session(Protocol):
 class Transport(Protocol):
     """Opens sessions; thread-safe, one session per host at a time."""
 
-    def open(self, host: Host) -> Session:
-        """Connect and start the agent; raises HostUnreachable with cause and hint."""
+    def open(self, host: Host, become: Become | None = None) -> Session:
+        """Connect and start the agent; raises HostUnreachable with cause and hint.
+
+        ``become`` is the identity that most calls will want; each call still says its own.
+        """
 
     def close(self) -> None:
         """Close every session that is still open."""

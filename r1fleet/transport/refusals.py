@@ -25,6 +25,10 @@ class NoPython(HostUnreachable):
     """The host has no Python that the agent could run on; plain commands still work."""
 
 
+class NotStarted(HostUnreachable):
+    """Something else than the agent answered, or nothing."""
+
+
 def lost(host: str, cause: str) -> HostUnreachable:
     """Say that the connection broke."""
     return HostUnreachable(
@@ -74,11 +78,11 @@ def no_python(host: str, outcome: str, detail: str) -> NoPython:
     )
 
 
-def not_started(host: str, noise: str, complaint: str, *, silent: bool) -> HostUnreachable:
+def not_started(host: str, noise: str, complaint: str, *, silent: bool) -> NotStarted:
     """Say that something else than the agent answered, or nothing."""
     said = " / ".join(text for text in (noise, complaint) if text)
     how = "did not start in time" if silent else "could not be started"
-    return HostUnreachable(
+    return NotStarted(
         f"the agent on {host} {how}" + (f"; the host said: {said}" if said else ""),
         where=Where(host=host),
         hint=f"try: ssh {host} python3 --version   (a forced command, a login shell that ends early, or a limit?)",

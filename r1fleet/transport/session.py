@@ -28,6 +28,10 @@ class AgentSettings:
     modules: Mapping[str, str] = field(default_factory=dict)
 
 
+_FREELY = Become()
+"""Root, by a sudo that is given no password."""
+
+
 class AgentSession(ABC):
     """A session whose calls go to one agent; subclasses bring the wire and the plain command."""
 
@@ -43,10 +47,13 @@ class AgentSession(ABC):
         """The host's inventory name."""
         return self._name
 
-    def start(self) -> None:
-        """Start the agent; a host without Python stays open for plain commands that may install it."""
+    def start(self, become: Become | None = None) -> None:
+        """Start the agent, as the identity that most calls will want where that can be had without a password.
+
+        A host without Python stays open for plain commands that may install it.
+        """
         with suppress(refusals.NoPython):  # told again by the first call that needs the agent
-            self._agent()
+            self._agent(become)
 
     def submit(self, call: Call, on_output: Callable[[str], None] | None = None) -> Future[Reply]:
         """Queue one module run and return at once; ``future.cancel()`` stops it on the host."""
@@ -77,8 +84,8 @@ class AgentSession(ABC):
         self._disconnect()
 
     @abstractmethod
-    def _wire(self, nonce: str, interpreter: str | None) -> Wire:
-        """Start the agent's process and return the stream to it."""
+    def _wire(self, nonce: str, interpreter: str | None, *, elevated: bool) -> Wire:
+        """Start the agent's process, as root by sudo where ``elevated``, and return the stream to it."""
 
     @abstractmethod
     def _disconnect(self) -> None:
@@ -92,13 +99,21 @@ class AgentSession(ABC):
             failed.set_exception(error)
             return failed
 
-    def _agent(self) -> Link:
+    def _agent(self, become: Become | None = None) -> Link:
         with self._starting:
             if self._closed:
                 raise refusals.closed(self._name)
+            if self._link is None and become == _FREELY:
+                # Where sudo refuses, or asks, the agent of the user who logs in has the words for it.
+                with suppress(refusals.NotStarted):
+                    self._link = self._begin(elevated=True)
             if self._link is None:
-                nonce = uuid.uuid4().hex
-                link = Link(self._name, self._wire(nonce, self._settings.interpreter), nonce)
-                link.start(modules=self._settings.modules, temporary=self._settings.temporary)
-                self._link = link
+                self._link = self._begin(elevated=False)
             return self._link
+
+    def _begin(self, *, elevated: bool) -> Link:
+        nonce = uuid.uuid4().hex
+        wire = self._wire(nonce, self._settings.interpreter, elevated=elevated)
+        link = Link(self._name, wire, nonce, elevated=elevated)
+        link.start(modules=self._settings.modules, temporary=self._settings.temporary)
+        return link

@@ -126,8 +126,11 @@ def error_of(run: Callable[[], object]) -> FleetError:
 # --- calls -----------------------------------------------------------------------------------------
 
 
-def test_calls_of_two_identities_end_in_the_order_in_which_they_were_given(fleet: Lab, transport: Transport) -> None:
-    session = transport.open(host(fleet))
+@pytest.mark.parametrize("first", [None, Become()])
+def test_calls_of_two_identities_end_in_the_order_in_which_they_were_given(
+    fleet: Lab, transport: Transport, first: Become | None
+) -> None:
+    session = transport.open(host(fleet), first)
     ended: list[int] = []
     futures = []
     for number in range(20):
@@ -139,9 +142,10 @@ def test_calls_of_two_identities_end_in_the_order_in_which_they_were_given(fleet
     assert ended == sorted(ended)
 
 
+@pytest.mark.parametrize("first", [None, Become()])
 @pytest.mark.parametrize("become", [None, Become()])
 def test_content_travels_when_the_host_asks_and_leaves_nothing_behind(
-    fleet: Lab, transport: Transport, become: Become | None
+    fleet: Lab, transport: Transport, become: Become | None, first: Become | None
 ) -> None:
     content = bytes(range(256)) * 20_000
     sha256 = hashlib.sha256(content).hexdigest()
@@ -151,7 +155,7 @@ def test_content_travels_when_the_host_asks_and_leaves_nothing_behind(
         opened.append(1)
         return io.BytesIO(content)
 
-    session = transport.open(host(fleet))
+    session = transport.open(host(fleet), first)
     blob = Blob(sha256, len(content), source)
     session.run(Call("ping", become=become, blobs=(blob,)))
     assert not opened
@@ -224,8 +228,34 @@ def test_a_cancelled_call_stops_on_the_host_and_the_next_one_runs(fleet: Lab, tr
 # --- identities ------------------------------------------------------------------------------------
 
 
-def test_sudo_with_no_wrong_and_right_password(fleet: Lab, transport: Transport) -> None:
-    session = transport.open(host(fleet, ansible_user="locked"))
+def test_an_agent_that_starts_as_root_acts_as_the_login_would(fleet: Lab, transport: Transport) -> None:
+    # Each login has its own number and port; sudo tells who called it, and Python sets LC_CTYPE for what it starts.
+    ask = "id; pwd; umask; env | grep -v -e ^SSH_ -e ^XDG_SESSION_ID -e ^SUDO_ -e ^LC_CTYPE | sort"
+    for become in (None, Become(), Become("games")):
+        said = [
+            transport.open(host(fleet), first).run(Call("shell", {"cmd": ask}, become=become))["stdout"]
+            for first in (None, Become())
+        ]
+        assert said[0].startswith("uid="), said
+        assert said[0] == said[1]
+    whole = transport.open(host(fleet), Become()).run(Call("shell", {"cmd": "env"}))["stdout"]
+    assert "SSH_CONNECTION=" in whole
+    assert "SUDO_" not in whole
+
+
+def test_starting_as_root_at_once_starts_one_agent_only(fleet: Lab, transport: Transport) -> None:
+    counts = []
+    for first in (None, Become()):
+        session = transport.open(host(fleet), first)
+        session.run(Call("ping", become=Become()))
+        counts.append(int(as_root(fleet, "h1", "pgrep -cx python3")))
+        session.close()
+    assert counts == [2, 1]
+
+
+@pytest.mark.parametrize("first", [None, Become()])
+def test_sudo_with_no_wrong_and_right_password(fleet: Lab, transport: Transport, first: Become | None) -> None:
+    session = transport.open(host(fleet, ansible_user="locked"), first)
 
     def ping(password: str | None) -> Any:
         return session.run(Call("ping", become=Become(password=password)))

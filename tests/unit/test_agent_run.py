@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import r1fleet.agent
-from r1fleet.agent import process
+from r1fleet.agent import groups, process
 from r1fleet.agent.calls import invoke
 from r1fleet.agent.context import Context, ModuleFailed
 from r1fleet.agent.process import CommandTimeout
@@ -154,7 +154,7 @@ def test_a_program_that_cannot_be_killed_does_not_hold_the_call(monkeypatch: pyt
         return started[0]
 
     monkeypatch.setattr(process, "_start", start)
-    monkeypatch.setattr(process, "_signal", lambda group, number: None)
+    monkeypatch.setattr(groups, "send", lambda group, number: None)
     with pytest.raises(CommandTimeout) as caught:
         process.run(["sleep", "600"], timeout=0.1)
     started[0].kill()

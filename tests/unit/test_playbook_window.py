@@ -11,7 +11,7 @@ import pytest
 from r1fleet.events import HostCounts, ItemResult, TaskResult, TaskStarted
 from r1fleet.inventory import Host
 from r1fleet.local.session import LocalSession
-from r1fleet.transport import Call, Reply
+from r1fleet.transport import Become, Call, Reply
 from tests.plays import FakeSession, FakeTransport, Project, shell
 
 THREE = """
@@ -45,7 +45,7 @@ class _Holding(FakeTransport):
     expected: int = 3
     held: dict[str, list[tuple[Future[Reply], Future[Reply]]]] = field(default_factory=dict)
 
-    def open(self, host: Host) -> FakeSession:
+    def open(self, host: Host, become: Become | None = None) -> FakeSession:
         """Open a session that holds its answers back."""
         session = super().open(host)
         held = self.held.setdefault(host.name, [])

@@ -17,7 +17,7 @@ from r1fleet.agent import frames
 from r1fleet.cli.connect import connector
 from r1fleet.errors import HostFailed, HostUnreachable, InventoryError
 from r1fleet.inventory import Host
-from r1fleet.transport import Blob, Call, Session
+from r1fleet.transport import Blob, Call, Session, bundle
 from r1fleet.transport.greeting import Greeting, remote_command
 
 PROBE = """
@@ -53,6 +53,20 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 def probe(session: Session, what: str, **more: Any) -> dict[str, Any]:
     return session.submit(Call("probe", {"do": what, **more})).result(30)
+
+
+def test_a_host_whose_python_has_another_bytecode_is_sent_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "MARK", b"none")
+    bundle.pack.cache_clear()
+    try:
+        transport = connector(modules={"probe": PROBE})
+        session = transport.open(Host("here", {"ansible_connection": "local"}))
+        assert probe(session, "pid")["count"] == 1
+        crashed = session.run(Call("stat", {"path": "\0"}))
+        assert 'File "<r1fleet>/r1fleet/modules/stat.py", line' in crashed["exception"]
+        transport.close()
+    finally:
+        bundle.pack.cache_clear()
 
 
 def test_calls_share_one_process_and_its_cache_and_may_print(session: Session) -> None:
