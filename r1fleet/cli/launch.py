@@ -21,7 +21,7 @@ from r1fleet.events import Note
 from r1fleet.facts import HostFacts, keep
 from r1fleet.inventory.known import remember
 from r1fleet.launch import LaunchOptions, LaunchResult, gather, read_shape
-from r1fleet.launch.plan import Plan
+from r1fleet.launch.plan import Plan, startable
 from r1fleet.status import Access
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -90,6 +90,7 @@ def _start(deployment: str | None, found: tuple[Fleet, ...], way: Access, manner
     fleet, name = one_deployment(found, deployment)
     try:
         draft = planned(fleet, name, {})  # what hosts told at another time may have changed since
+        startable(draft)
         key = api_key(name, draft.deployment)
         with renderer(manner.output, verbosity=manner.verbosity) as console:
             plan = _complete(fleet, draft, way)

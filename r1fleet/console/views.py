@@ -9,9 +9,9 @@ from r1fleet.command import Command
 from r1fleet.console.text import clean, duration, one_line, size
 from r1fleet.launch.failure import CONSEQUENCE
 from r1fleet.launch.plan import Plan
-from r1fleet.launch.record import UNNUMBERED, starts
+from r1fleet.launch.record import UNNUMBERED, placed, starts
 from r1fleet.status import DeploymentRow, RankRow, StatusReport
-from r1fleet.topology import FROM_FACTS
+from r1fleet.topology import FROM_FACTS, Gang
 
 COLOURS = {
     "ready": "\x1b[32m",
@@ -24,20 +24,19 @@ COLOURS = {
 _PLAIN = "\x1b[0m"
 
 
-def plan_lines(plan: Plan, *, commands: bool = True, facts_age: float | None = None) -> Iterator[str]:
+def plan_lines(
+    plan: Plan, *, commands: bool = True, facts_age: float | None = None, explain: bool = False
+) -> Iterator[str]:
     """Spell a plan: what runs where, why so, and each rank's exact command."""
     chosen = plan.deployment
-    yield f"plan {plan.name} on cluster {plan.cluster}: {chosen.engine} serves {chosen.model} ({chosen.runtime})"
+    does = "serves" if plan.kind == "service" else "runs a job with"
+    yield f"plan {plan.name} on cluster {plan.cluster}: {chosen.engine} {does} {chosen.model} ({chosen.runtime})"
     for gang in plan.gangs:
-        ways = gang.parallel
-        named = {"tensor": ways.tensor, "pipeline": ways.pipeline, "data": ways.data, "expert": ways.expert}
-        parts = [f"{name} {count}" for name, count in named.items() if count > 1 or name == "tensor"]
-        nodes = len(gang.nodes)
         head = f"  replica {gang.replica}: " if len(plan.gangs) > 1 else "  "
-        meet = f", rendezvous {gang.leader.address}:{gang.rendezvous_port}" if nodes > 1 else ""
-        yield f"{head}{', '.join(parts)} over {nodes} host{'s' if nodes > 1 else ''}{meet}"
+        yield f"{head}{_divided(gang)}"
     yield from (f"  endpoint {endpoint}/v1" for endpoint in plan.endpoints)
     yield from (f"  note: {note}" for note in plan.notes)
+    yield from (f"  why: {line}" for line in (plan.explanation if explain else ()))
     if facts_age is not None:
         yield f"  facts of the hosts: {duration(facts_age)} old"
     rows = [
@@ -47,6 +46,7 @@ def plan_lines(plan: Plan, *, commands: bool = True, facts_age: float | None = N
     yield ""
     yield from columns(("rank", "host", "address", "interface", "devices"), rows)
     if commands:
+        yield from _preparations(plan)
         yield from _commands(plan)
     if not plan.complete:
         yield ""
@@ -67,16 +67,44 @@ def status_lines(report: StatusReport, *, colour: bool = False) -> Iterator[str]
             yield f"{host.cluster}: host {host.host} runs {one_line(stray)}, which no deployment names"
 
 
+def _divided(gang: Gang) -> str:
+    ways, nodes = gang.parallel, len(gang.nodes)
+    named = {
+        "tensor": ways.tensor,
+        "pipeline": ways.pipeline,
+        "data": ways.data,
+        "expert": ways.expert,
+        "attention data": ways.attention,
+    }
+    parts = [f"{name} {count}" for name, count in named.items() if count > 1 or name == "tensor"]
+    meet = f", rendezvous {gang.leader.address}:{gang.rendezvous_port}" if nodes > 1 else ""
+    return f"{', '.join(parts)} over {nodes} host{'s' if nodes > 1 else ''}{meet}"
+
+
+def _preparations(plan: Plan) -> Iterator[str]:
+    """Spell what makes of the download what the engine reads; a person does it."""
+    for number, one in enumerate(plan.preparations, 1):
+        yield ""
+        yield f"  # before the launch, step {number}: {one.why}; r1fleet does not do this yet"
+        for path, text in one.files.items():
+            yield f"  # {path}:"
+            yield from (f"  #   {line}" for line in text.splitlines())
+        yield from _indented(one.command)
+
+
 def _commands(plan: Plan) -> Iterator[str]:
     """Spell each rank's engine command, and the container that it runs in, where it does."""
     contained = plan.deployment.runtime == "docker"
-    for rank, start in zip(plan.ranks, starts(plan), strict=True):
+    shown = placed(plan, UNNUMBERED).ranks
+    for rank, start in zip(shown, starts(plan), strict=True):
         place = f"rank {rank.node.rank} on {rank.node.host}"
         yield from ("", f"  # {place}", *_indented(rank.command))
         if contained:
             yield from ("", f"  # {place}: its container, whose entry script runs the above", *_indented(start))
-    if contained:
+    if contained or any(rank.files for rank in shown):
         yield from ("", f"  {UNNUMBERED} in paths is the number that the launch gets")
+    for client in plan.clients:
+        yield from ("", "  # once it answers: a chat in the terminal", *_indented(client))
 
 
 def _indented(command: Command) -> list[str]:

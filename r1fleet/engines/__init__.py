@@ -1,6 +1,7 @@
 """What process serves a model: pure functions from a plan to a command."""
 
-from r1fleet.engines.interface import Engine, RankRequest
+from r1fleet.engines.interface import Engine, Kind, Preparation, RankRequest
 from r1fleet.engines.registry import engine_of
+from r1fleet.engines.spellings import refuse_unknown
 
-__all__ = ["Engine", "RankRequest", "engine_of"]
+__all__ = ["Engine", "Kind", "Preparation", "RankRequest", "engine_of", "refuse_unknown"]

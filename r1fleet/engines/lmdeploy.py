@@ -1,17 +1,25 @@
-"""LMDeploy: `lmdeploy serve api_server`; over several hosts its TurboMind engine."""
+"""LMDeploy's API server, over several hosts by TurboMind or by PyTorch's data parallel; or one offline generation."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from r1fleet.command import Command, cmd
 from r1fleet.engines.interface import Kind, RankRequest
-from r1fleet.engines.openai import chat_completion
+from r1fleet.engines.jobs import job_files, job_words
+from r1fleet.engines.network import device_environment, network_environment
+from r1fleet.engines.openai import Server, refuse_accelerator, refuse_prepare
 from r1fleet.engines.options import Written
+from r1fleet.engines.spellings import Spelling
 from r1fleet.errors import SpecError
 from r1fleet.spec import Deployment
+from r1fleet.topology.models import ModelShape
 
+SCRIPT: Final = "lmdeploy_generate.py"
+TURBOMIND: Final = ("qwen2", "llama", "")
+"""Families that TurboMind serves; one that is not known is left to LMDeploy to find out."""
 OWNED: Final[Mapping[str, str]] = {
     **{
         option: f"use the deployment's key {key}"
@@ -20,7 +28,7 @@ OWNED: Final[Mapping[str, str]] = {
             "server-name": "bind",
             "server-port": "port",
             "tp": "tensor_parallel",
-            "dp": "data_parallel",
+            "dp": "attention_data_parallel",
             "ep": "expert_parallel",
             "session-len": "max_model_len",
             "api-keys": "api_key",
@@ -33,97 +41,143 @@ OWNED: Final[Mapping[str, str]] = {
 }
 
 
-class LMDeploy:
-    """LMDeploy 0.18, on CUDA."""
+class LMDeploy(Server):
+    """LMDeploy 0.7 and later, on CUDA."""
 
     name = "lmdeploy"
-    kind: Kind = "service"
-    default_port: int | None = 23333
-    completion_path = "/v1/chat/completions"
-    leader_stops_first = False
+    keyless = "takes it only on its command line"
+
+    def kind_of(self, deployment: Deployment) -> Kind:
+        """Tell whether it serves, or generates once and ends."""
+        return "job" if deployment.job else "service"
+
+    def refuse(self, name: str, deployment: Deployment, shape: ModelShape | None) -> None:
+        """Raise SpecError for what LMDeploy cannot do."""
+        refuse_accelerator(name, self.name, deployment, "nvidia")
+        refuse_prepare(name, self.name, deployment)
+
+    def lacks(self, deployment: Deployment) -> Mapping[str, str]:
+        """Say which kinds of division this version, or a job, does not have."""
+        found = dict(super().lacks(deployment))
+        if deployment.job:
+            found["hosts"] = "LMDeploy's pipeline is planned on one host"
+        return found
 
     def command(self, request: RankRequest) -> Command:
-        """Return the API server's command for one node."""
-        deployment = request.deployment
+        """Return the API server's command for one node, or the offline generation."""
         _refuse(request)
-        return cmd(
-            (request.program("lmdeploy"), "serve", "api_server"),
-            deployment.model_path,
-            {
-                "--model-name": deployment.served_model_name,
-                "--server-name": deployment.bind,
-                "--server-port": deployment.port,
-                "--tp": request.gang.parallel.tensor,
-            },
-            {
-                "--backend": "turbomind",
-                "--nnodes": request.hosts,
-                "--node-rank": request.node.rank,
-                "--dist-init-addr": request.rendezvous,
-            }
-            if request.hosts > 1
-            else None,
-            {"--session-len": deployment.max_model_len},
-            _written(request.name, deployment).words(),
-            env=dict(_environment(request)),
-        )
+        return _offline(request) if request.deployment.job else _serve(request)
+
+    def files(self, request: RankRequest) -> Mapping[str, str]:
+        """Return what the offline generation reads."""
+        return job_files(request, SCRIPT) if request.deployment.job else {}
 
     def notes(self, request: RankRequest) -> tuple[str, ...]:
         """Tell what was not checked, and what LMDeploy does in silence."""
-        unchecked = _written(request.name, request.deployment).note()
-        falls_back = (
-            "over several hosts LMDeploy needs a model that TurboMind supports: for others it falls back in silence "
-            "to its PyTorch engine, which does not join hosts this way"
-        )
-        return tuple(note for note in (unchecked, falls_back if request.hosts > 1 else None) if note)
+        return tuple(note for note in (_written(request).note(), *_notes(request)) if note)
 
-    def secret_environment(self, api_key: str) -> Mapping[str, str]:
-        """Refuse: there is no such variable."""
-        raise _no_key("it")
 
-    def refuse_secret(self, name: str) -> None:
-        """Raise: LMDeploy has no way to take a key that stays secret."""
-        raise _no_key(f"deployment {name}")
+def _serve(request: RankRequest) -> Command:
+    deployment, ways = request.deployment, request.gang.parallel
+    spell = Spelling("lmdeploy", deployment.engine_version).words
+    return cmd(
+        request.started(spell("program")),
+        deployment.model_path,
+        spell("name", deployment.served_model_name),
+        spell("bind", deployment.bind),
+        spell("port", deployment.port),
+        spell("tensor", ways.tensor),
+        spell("attention", ways.attention) if ways.attention > 1 else None,
+        spell("expert", ways.expert) if ways.expert > 1 else None,
+        _meeting(request),
+        spell("length", deployment.max_model_len),
+        _written(request).words(),
+        env=_environment(request),
+    )
 
-    def completion_request(self, model: str, prompt: str, *, max_tokens: int) -> Mapping[str, Any]:
-        """Return the body of a chat completion request."""
-        return chat_completion(model, prompt, max_tokens)
+
+def _offline(request: RankRequest) -> Command:
+    """Return the offline generation: a script of ours around LMDeploy's `pipeline`."""
+    deployment, ways = request.deployment, request.gang.parallel
+    options = dict(_written(request).checked())
+    backend = options.pop("backend", "pytorch")
+    config: dict[str, Any] = {"tp": ways.tensor}
+    config |= {"dp": ways.attention} if ways.attention > 1 else {}
+    config |= {"ep": ways.expert} if ways.expert > 1 else {}
+    config |= {"session_len": deployment.max_model_len} if deployment.max_model_len else {}
+    config |= {option.replace("-", "_"): value for option, value in options.items()}
+    return cmd(
+        request.program("python3"),
+        f"{request.folder}/{SCRIPT}",
+        deployment.model_path,
+        {"--backend": backend, "--engine-config": json.dumps(config, separators=(",", ":"))},
+        job_words(request),
+        env=_environment(request),
+    )
+
+
+def _meeting(request: RankRequest) -> Iterator[str]:
+    """Yield how hosts meet: TurboMind by an address, PyTorch's data parallel by variables."""
+    spell = Spelling("lmdeploy", request.deployment.engine_version).words
+    apart = request.gang.parallel.attention > 1
+    if apart:
+        yield from spell("backend", "pytorch")
+    elif request.hosts > 1:
+        yield from spell("backend", "turbomind")
+    if request.hosts > 1:
+        yield from spell("hosts", request.hosts)
+        yield from spell("rank", request.node.rank)
+        yield from () if apart else spell("rendezvous", request.rendezvous)
 
 
 def _refuse(request: RankRequest) -> None:
-    name, deployment = request.name, request.deployment
-    if deployment.accelerator != "nvidia":
+    name, deployment, apart = request.name, request.deployment, request.gang.parallel.attention > 1
+    if (request.hosts > 1 or apart) and "backend" in deployment.args:
         raise SpecError(
-            f"deployment {name}: LMDeploy is not planned for accelerator {deployment.accelerator}",
-            hint="use engine: vllm",
-        )
-    if request.hosts > 1 and "backend" in deployment.args:
-        raise SpecError(
-            f"deployment {name}: over several hosts args may not hold backend: only TurboMind joins hosts",
+            f"deployment {name}: args may not hold backend here: hosts meet through TurboMind, and data parallel "
+            "attention is PyTorch's",
             hint="leave it out, or use engine: vllm or sglang",
         )
-    if request.hosts > 1 and ":" in request.gang.leader.address:
+    if request.hosts == 1 or apart:
+        return
+    if ":" in request.gang.leader.address:
         raise SpecError(
             f"deployment {name}: LMDeploy cannot meet at the IPv6 address {request.gang.leader.address}",
             hint="set r1fleet_address to an IPv4 address",
         )
+    family = request.shape.family if request.shape else ""
+    if family not in TURBOMIND:
+        raise SpecError(
+            f"deployment {name}: over several hosts LMDeploy divides by TurboMind, which does not serve {family}; "
+            "its PyTorch engine would need a Ray cluster, which is not planned here",
+            hint=f"set attention_data_parallel: {request.hosts} or a multiple of it, or use engine: vllm or sglang",
+        )
 
 
-def _written(name: str, deployment: Deployment) -> Written:
-    return Written(name, "lmdeploy", deployment.engine_version, deployment.args, OWNED)
+def _written(request: RankRequest) -> Written:
+    deployment = request.deployment
+    return Written(request.name, "lmdeploy", deployment.engine_version, deployment.args, OWNED)
 
 
-def _environment(request: RankRequest) -> Iterator[tuple[str, str]]:
-    """Yield the variables of one rank; what the user wrote wins."""
-    base: dict[str, str] = {}
-    if request.hosts > 1:
-        base |= {"GLOO_SOCKET_IFNAME": request.node.interface, "NCCL_SOCKET_IFNAME": request.node.interface}
-    base |= {"HF_HUB_OFFLINE": "1"}
-    yield from (base | request.deployment.env).items()
+def _environment(request: RankRequest) -> Mapping[str, str]:
+    """Return the variables of one rank; what the user wrote wins."""
+    base = dict(network_environment(request)) | dict(device_environment(request))
+    if request.gang.parallel.attention > 1:
+        base["LMDEPLOY_DP_MASTER_ADDR"] = request.gang.leader.address
+        base["LMDEPLOY_DP_MASTER_PORT"] = str(request.gang.rendezvous_port)
+    return base | {"HF_HUB_OFFLINE": "1"} | request.deployment.env
 
 
-def _no_key(what: str) -> SpecError:
-    return SpecError(
-        f"{what} has an api_key, but LMDeploy takes it only on its command line",
-        hint="leave api_key out and put a proxy that checks keys before it, or use engine: vllm",
-    )
+def _notes(request: RankRequest) -> Iterator[str]:
+    apart = request.gang.parallel.attention
+    if apart > 1:
+        each, port = apart // request.hosts, request.deployment.port or 0
+        yield (
+            f"every host answers on {each} ports, {port} to {port + each - 1}, one for each data parallel part: "
+            "put `lmdeploy serve proxy` before them"
+        )
+    elif request.hosts > 1 and request.shape is None:
+        yield (
+            "over several hosts LMDeploy needs a model that TurboMind supports: for others it falls back in silence "
+            "to its PyTorch engine, which does not join hosts this way"
+        )

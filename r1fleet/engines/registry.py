@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from r1fleet.engines.deepseek import DeepSeek
 from r1fleet.engines.interface import Engine
 from r1fleet.engines.lmdeploy import LMDeploy
 from r1fleet.engines.sglang import SGLang
+from r1fleet.engines.transformers import Transformers
+from r1fleet.engines.vastgenx import VastGenX
 from r1fleet.engines.vllm import VLLM
 from r1fleet.errors import SpecError
 
-ENGINES: Final[Mapping[str, Engine]] = {"vllm": VLLM(), "sglang": SGLang(), "lmdeploy": LMDeploy()}
+ENGINES: Final[Mapping[str, Engine]] = {
+    engine.name: engine for engine in (VLLM(), SGLang(), LMDeploy(), DeepSeek(), Transformers(), VastGenX())
+}
 
 
 def engine_of(name: str) -> Engine:

@@ -3,6 +3,7 @@
 from r1fleet.launch.failure import Failure, GangFailed
 from r1fleet.launch.gather import gather, read_shape
 from r1fleet.launch.lock import HeldLock, lock_release, lock_status
+from r1fleet.launch.model_files import read_model
 from r1fleet.launch.options import LaunchOptions, LaunchResult
 from r1fleet.launch.restart import restart
 from r1fleet.launch.run import launch
@@ -19,6 +20,7 @@ __all__ = [
     "launch",
     "lock_release",
     "lock_status",
+    "read_model",
     "read_shape",
     "restart",
     "stop",

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from r1fleet.command import Command
-from r1fleet.engines import Engine, RankRequest, engine_of
-from r1fleet.errors import SpecError, Where
+from r1fleet.engines import Engine, RankRequest, engine_of, refuse_unknown
+from r1fleet.errors import SpecError
 from r1fleet.facts import HostFacts
 from r1fleet.inventory import Host, Inventory
+from r1fleet.launch.conflicts import refuse_conflicts, refuse_own
+from r1fleet.launch.explain import explanation, notes
 from r1fleet.launch.plan import Plan, RankPlan, digest_of
-from r1fleet.runtimes import Image, Process, notes_of
+from r1fleet.launch.sites import refuse_foreign, site_of
+from r1fleet.launch.wants import claim_of, others_of
+from r1fleet.runtimes import HostFile, Image, Process
 from r1fleet.spec import Deployment, deployments, resolve
 from r1fleet.spec.resolve import WEIGHTS_DIR
 from r1fleet.status.record import folder_of
-from r1fleet.topology import FROM_FACTS, Gang, ModelShape, Node, Site, is_loopback, known_shape, machine_of, plan_gangs
+from r1fleet.topology import Gang, ModelShape, Node, is_loopback, known_shape, plan_gangs
 
-EPHEMERAL: Final = range(32768, 61000)
-"""Ports that Linux gives to outgoing connections, unless told otherwise."""
+RDMA: Final = "/dev/infiniband"
 _SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 Variables = Callable[[Host], Mapping[str, Any]]
@@ -43,24 +45,16 @@ def build(
     written, hosts, variables = _written(inventory, name, variables_of)
     deployment = resolve(name, written, weights_dir=str(variables.get("weights_dir") or WEIGHTS_DIR))
     engine = engine_of(deployment.engine)
-    _refuse(name, deployment, engine)
-    known = facts or {}
-    sites = [_site(host, variables_of(host), known.get(host.name)) for host in hosts]
-    gangs = plan_gangs(name, deployment, sites, shape=shape or known_shape(deployment.model))
-    _refuse_one_port(name, deployment, gangs)
-    _refuse_foreign(gangs, known)
-    ranks = tuple(_rank(name, deployment, engine, gang, node) for gang in gangs for node in gang.nodes)
-    plan = Plan(
-        cluster=inventory.name,
-        name=name,
-        deployment=deployment,
-        gangs=gangs,
-        ranks=ranks,
-        endpoints=tuple(_endpoint(deployment, gang) for gang in gangs),
-        digest="",
-        notes=tuple(dict.fromkeys(_notes(name, deployment, engine, gangs))),
-    )
-    return replace(plan, digest=digest_of(plan))
+    known, shape = facts or {}, shape or known_shape(deployment.model)
+    _refuse(name, deployment, engine, shape)
+    sites = [site_of(host, variables_of(host), known.get(host.name)) for host in hosts]
+    gangs = plan_gangs(name, deployment, sites, shape=shape, lacks=engine.lacks(deployment))
+    mine = claim_of(name, deployment, gangs)
+    refuse_own(mine)
+    refuse_conflicts(mine, others_of(inventory, mine, variables_of))
+    refuse_foreign(gangs, known)
+    made = _Ranks(name, deployment, engine, shape)
+    return made.plan(inventory.name, gangs)
 
 
 def deployment_names(inventory: Inventory, variables_of: Variables) -> tuple[str, ...]:
@@ -104,9 +98,13 @@ def _members(inventory: Inventory, name: str, deployment: Deployment) -> Sequenc
     return [host for host in inventory.hosts.values() if host.name in group.hosts]
 
 
-def _refuse(name: str, deployment: Deployment, engine: Engine) -> None:
-    """Refuse what is legal to write but what this version does not do."""
+def _refuse(name: str, deployment: Deployment, engine: Engine, shape: ModelShape | None) -> None:
+    """Refuse what is legal to write but what this engine, or this version, does not do."""
+    refuse_unknown(name, deployment.engine, deployment.engine_version)
+    engine.refuse(name, deployment, shape)
     if deployment.api_key is not None:
+        if engine.kind_of(deployment) == "job":
+            raise SpecError(f"deployment {name} has an api_key, but a job has no endpoint", hint="leave api_key out")
         engine.refuse_secret(name)
     if deployment.boot:
         raise SpecError(
@@ -115,84 +113,81 @@ def _refuse(name: str, deployment: Deployment, engine: Engine) -> None:
         )
 
 
-def _site(host: Host, variables: Mapping[str, Any], facts: HostFacts | None) -> Site:
-    """Find where the other ranks reach this host: what is written, else facts, else SSH's own address."""
-    told = facts or HostFacts()
-    interface = _text(variables.get("r1fleet_interface"))
-    _refuse_absent(host.name, interface, told)
-    address = (
-        _text(variables.get("r1fleet_address"))
-        or (told.address_of(interface) if interface else None)
-        or told.default_address
-        or _ssh_address(variables, host)
-        or FROM_FACTS
-    )
-    found = interface or told.interface_of(address) or _default_interface(told, address) or FROM_FACTS
-    devices = told.accelerators
-    machine = machine_of([one.name for one in devices], [one.memory_bytes for one in devices])
-    return Site(host.name, address, found, machine)
+class _Ranks:
+    """Turn the gangs of one deployment into ranks with their processes."""
 
+    def __init__(self, name: str, deployment: Deployment, engine: Engine, shape: ModelShape | None) -> None:
+        self.name = name
+        self.deployment = deployment
+        self.engine = engine
+        self.shape = shape
 
-def _refuse_absent(host: str, interface: str | None, told: HostFacts) -> None:
-    names = [one.name for one in told.interfaces]
-    if interface and names and interface not in names:
-        near = difflib.get_close_matches(interface, names, n=1)
-        raise SpecError(
-            f"the host has no interface {interface}" + (f"; did you mean {near[0]}?" if near else ""),
-            where=Where(host=host),
-            hint=f"it has {', '.join(names)}; correct r1fleet_interface (facts may be old: r1fleet plan --live)",
+    def plan(self, cluster: str, gangs: tuple[Gang, ...]) -> Plan:
+        leading = self._request(gangs[0], gangs[0].leader)
+        kind = self.engine.kind_of(self.deployment)
+        endpoints = tuple(self._endpoint(gang) for gang in gangs) if kind == "service" else ()
+        plan = Plan(
+            cluster=cluster,
+            name=self.name,
+            deployment=self.deployment,
+            gangs=gangs,
+            ranks=tuple(self._rank(gang, node) for gang in gangs for node in gang.nodes),
+            endpoints=endpoints,
+            digest="",
+            notes=tuple(dict.fromkeys((*notes(self.deployment, gangs), *self.engine.notes(leading)))),
+            kind=kind,
+            preparations=self.engine.preparations(leading),
+            explanation=tuple(explanation(self.deployment, gangs, self.shape)),
+            clients=tuple(client for end in endpoints[:1] for client in self.engine.clients(leading, end)),
+        )
+        return replace(plan, digest=digest_of(plan))
+
+    def _request(self, gang: Gang, node: Node) -> RankRequest:
+        programs = f"{self.deployment.venv}/bin" if self.deployment.venv else ""
+        return RankRequest(self.name, self.deployment, gang, node, programs, folder_of(self.name), self.shape)
+
+    def _rank(self, gang: Gang, node: Node) -> RankPlan:
+        request = self._request(gang, node)
+        command = self.engine.command(request)
+        if self.deployment.runtime == "venv":
+            command = _with_path(command, str(self.deployment.venv))
+        folder = folder_of(self.name)
+        files = tuple(HostFile(f"{folder}/{name}", text) for name, text in self.engine.files(request).items())
+        return RankPlan(node, gang.replica, command, self._process(gang, node, command, files), files)
+
+    def _process(self, gang: Gang, node: Node, command: Command, files: Sequence[HostFile]) -> Process:
+        deployment, folder = self.deployment, folder_of(self.name)
+        own = f"r1fleet-{self.name}-{gang.replica}-{node.rank}"
+        container = deployment.container
+        limits = container.ulimits if "ulimits" in container.model_fields_set else {}
+        return Process(
+            name=own,
+            command=command,
+            user=deployment.user,
+            directory=folder,
+            log=f"{folder}/logs/{own}.log",
+            exit_record=f"{folder}/{own}.exit",
+            secrets=f"{folder}/{own}.secrets" if deployment.api_key is not None else None,
+            description=f"r1fleet {self.name}, replica {gang.replica}, rank {node.rank} of {len(gang.nodes)}",
+            labels=(("deployment", self.name), ("replica", str(gang.replica)), ("rank", str(node.rank))),
+            limits=tuple((limit, str(value)) for limit, value in limits.items()),
+            image=self._image(node, files) if deployment.runtime == "docker" else None,
         )
 
+    def _image(self, node: Node, files: Sequence[HostFile]) -> Image:
+        deployment = self.deployment
+        container, job = deployment.container, deployment.job
+        if node.hcas and RDMA not in container.devices:
+            container = container.model_copy(update={"devices": (*container.devices, RDMA)})
+        read = [str(deployment.model_path), *(file.path for file in files)]
+        read += [job.input] if job is not None and job.input else []
+        return Image(str(deployment.image), container, tuple(read))
 
-def _refuse_one_port(name: str, deployment: Deployment, gangs: Sequence[Gang]) -> None:
-    if len(gangs[0].nodes) > 1 and deployment.port == deployment.rendezvous_port:
-        raise SpecError(
-            f"deployment {name}: port and rendezvous_port are both {deployment.port}",
-            hint="the leader listens on both: give them different numbers",
-        )
-
-
-def _refuse_foreign(gangs: Sequence[Gang], facts: Mapping[str, HostFacts]) -> None:
-    """Refuse an address that its host does not have where other ranks need it."""
-    for node in (node for gang in gangs if len(gang.nodes) > 1 for node in gang.nodes):
-        told = facts.get(node.host)
-        if told and told.interfaces and node.address != FROM_FACTS and told.interface_of(node.address) is None:
-            known = ", ".join(f"{one.name} {' '.join(one.addresses)}" for one in told.interfaces if one.addresses)
-            raise SpecError(
-                f"no interface of the host has the address {node.address}",
-                where=Where(host=node.host),
-                hint=f"it has {known}; correct r1fleet_address (facts may be old: r1fleet plan --live)",
-            )
-
-
-def _default_interface(facts: HostFacts, address: str) -> str | None:
-    return facts.default_interface if address == facts.default_address else None
-
-
-def _ssh_address(variables: Mapping[str, Any], host: Host) -> str | None:
-    """Return SSH's address when the other hosts can use it: an IP address that is not a loopback."""
-    address = str(variables.get("ansible_host") or host.address)
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        return None
-    return None if is_loopback(address) else address
-
-
-def _text(value: object) -> str | None:
-    return str(value) if value else None
-
-
-def _rank(name: str, deployment: Deployment, engine: Engine, gang: Gang, node: Node) -> RankPlan:
-    command = engine.command(_request(name, deployment, gang, node))
-    if deployment.runtime == "venv":
-        command = _with_path(command, str(deployment.venv))
-    return RankPlan(node, gang.replica, command, _process(name, deployment, gang, node, command))
-
-
-def _request(name: str, deployment: Deployment, gang: Gang, node: Node) -> RankRequest:
-    programs = f"{deployment.venv}/bin" if deployment.runtime == "venv" else ""
-    return RankRequest(name, deployment, gang, node, programs)
+    def _endpoint(self, gang: Gang) -> str:
+        deployment = self.deployment
+        address = deployment.bind if is_loopback(deployment.bind) else gang.leader.address
+        host = f"[{address}]" if ":" in address else address
+        return f"http://{host}:{deployment.port}"
 
 
 def _with_path(command: Command, venv: str) -> Command:
@@ -200,44 +195,3 @@ def _with_path(command: Command, venv: str) -> Command:
     if any(variable == "PATH" for variable, _ in command.env):
         return command
     return Command(command.argv, (*command.env, ("PATH", f"{venv}/bin:{_SYSTEM_PATH}")))
-
-
-def _process(name: str, deployment: Deployment, gang: Gang, node: Node, command: Command) -> Process:
-    own = f"r1fleet-{name}-{gang.replica}-{node.rank}"
-    folder = folder_of(name)
-    docker = deployment.runtime == "docker"
-    container = deployment.container
-    limits = container.ulimits if "ulimits" in container.model_fields_set else {}
-    return Process(
-        name=own,
-        command=command,
-        user=deployment.user,
-        directory=folder,
-        log=f"{folder}/logs/{own}.log",
-        exit_record=f"{folder}/{own}.exit",
-        secrets=f"{folder}/{own}.secrets" if deployment.api_key is not None else None,
-        description=f"r1fleet {name}, replica {gang.replica}, rank {node.rank} of {len(gang.nodes)}",
-        labels=(("deployment", name), ("replica", str(gang.replica)), ("rank", str(node.rank))),
-        limits=tuple((limit, str(value)) for limit, value in limits.items()),
-        image=Image(str(deployment.image), container, (str(deployment.model_path),)) if docker else None,
-    )
-
-
-def _endpoint(deployment: Deployment, gang: Gang) -> str:
-    address = deployment.bind if is_loopback(deployment.bind) else gang.leader.address
-    host = f"[{address}]" if ":" in address else address
-    return f"http://{host}:{deployment.port}"
-
-
-def _notes(name: str, deployment: Deployment, engine: Engine, gangs: Sequence[Gang]) -> Iterator[str]:
-    yield from gangs[0].reasons
-    yield from engine.notes(_request(name, deployment, gangs[0], gangs[0].leader))
-    if deployment.runtime == "docker":
-        yield from notes_of(deployment.container)
-    ports = {
-        "port": deployment.port,
-        "rendezvous_port": deployment.rendezvous_port if len(gangs[0].nodes) > 1 else None,
-    }
-    for key, port in ports.items():
-        if port in EPHEMERAL:
-            yield f"{key} {port} is among the ports that outgoing connections take: it may be taken when you launch"

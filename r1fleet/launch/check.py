@@ -7,20 +7,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from r1fleet.engines import engine_of
 from r1fleet.errors import FleetError, PreflightFailed
 from r1fleet.launch.plan import Plan
 from r1fleet.launch.record import port_of, runtime_name
+from r1fleet.launch.sites import is_address
+from r1fleet.launch.wants import WORKERS_LISTEN
 from r1fleet.status.contact import Contact
 
 MANIFESTS = (".r1fleet-manifest.json",)
 MARKERS = ("r1fleet.json",)
-WORKERS_LISTEN = frozenset({"sglang"})
-"""Engines whose other ranks open the endpoint's port, too, with nothing but a health check behind it."""
 HINTS = {
     "model": "r1fleet provision makes the tiny models; put any other there on every host, or correct model_path",
     "executable": "r1fleet provision installs the engine",
     "user": "r1fleet provision makes the user",
     "port": "stop what holds it, or choose another port in the deployment",
+    "resolves": "put the name into every host's /etc/hosts or the DNS, or set r1fleet_address to an address",
     "leftovers": "r1fleet stop {name}",
     "parity": "r1fleet provision all hosts together, so that they hold the same",
 }
@@ -45,7 +47,7 @@ def standing_checks(plan: Plan, host: str) -> list[dict[str, Any]]:
     if runtime_name(plan) == "venv":
         rows += [{"kind": "executable", "path": path} for path in sorted(programs) if path.startswith("/")]
         rows.append({"kind": "marker", "paths": [f"{spec.venv}/{name}" for name in MARKERS]})
-    return rows
+    return rows + [{"kind": "resolves", "name": name} for name in _names(plan, host)]
 
 
 def room_checks(plan: Plan, host: str) -> list[dict[str, Any]]:
@@ -58,7 +60,8 @@ def room_checks(plan: Plan, host: str) -> list[dict[str, Any]]:
         if leads or plan.deployment.engine in WORKERS_LISTEN:
             rows.append({"kind": "port", "port": port_of(plan), "purpose": "endpoint"})
         if leads and len(gang.nodes) > 1:
-            rows.append({"kind": "port", "port": gang.rendezvous_port, "purpose": "rendezvous"})
+            taken = range(engine_of(plan.deployment.engine).ports(plan.deployment, gang))
+            rows += [{"kind": "port", "port": gang.rendezvous_port + n, "purpose": "rendezvous"} for n in taken]
     return rows
 
 
@@ -87,6 +90,12 @@ def refuse(plan: Plan, findings: Iterable[Finding]) -> None:
     lines = "\n".join([first, *(f"  {line}" for line in more)])
     hints = dict.fromkeys(HINTS[row.kind].format(name=plan.name) for row in rows)
     raise PreflightFailed(f"{plan.name} cannot start: {lines}", hint="; ".join(hints))
+
+
+def _names(plan: Plan, host: str) -> list[str]:
+    """Return the names, in place of addresses, by which a host's gang meets."""
+    gangs = [gang for gang in plan.gangs if len(gang.nodes) > 1 and host in {node.host for node in gang.nodes}]
+    return [gang.leader.address for gang in gangs if not is_address(gang.leader.address)]
 
 
 def _unequal(values: Mapping[str, Mapping[str, str]]) -> Iterable[Finding]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
-from r1fleet.errors import FleetError
+from r1fleet.errors import FleetError, SpecError, Where
 from r1fleet.facts import HostFacts, from_setup
 from r1fleet.inventory import Host
+from r1fleet.launch.model_files import shape_of
 from r1fleet.launch.plan import Plan
 from r1fleet.status.contact import Access, Contact
 from r1fleet.status.survey import lost_hosts
-from r1fleet.topology import ModelShape, known_shape, model_shape
+from r1fleet.topology import ModelShape, known_shape
 
 SUBSET = ["!all", "!min", "network", "hardware"]
 
@@ -39,4 +40,7 @@ def read_shape(draft: Plan, hosts: Mapping[str, Host], access: Access) -> ModelS
     leader = hosts[draft.gangs[0].leader.host]
     with Contact(access, [leader]) as contact:
         told = contact.ask(leader.name, "fleet_model", {"path": draft.deployment.model_path})
-    return model_shape(told["config"], weight_bytes=told["weight_bytes"]) if told["config"] else None
+    where = Where(f"{draft.deployment.model_path}/config.json", host=leader.name)
+    if told.get("problem"):
+        raise SpecError(told["problem"], where=where, hint="fetch it again, or correct model_path")
+    return shape_of(told["config"], weight_bytes=told["weight_bytes"], where=where) if told["config"] else None

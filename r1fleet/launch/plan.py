@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from r1fleet.command import Command
-from r1fleet.runtimes.interface import Process
+from r1fleet.engines import Kind, Preparation
+from r1fleet.errors import SpecError
+from r1fleet.runtimes.interface import HostFile, Process
 from r1fleet.spec import Deployment
 from r1fleet.topology.gang import FROM_FACTS, Gang, Node
 
@@ -17,19 +19,25 @@ SCHEMA: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class RankPlan:
-    """One rank: its node, the engine's own command, and the process that the runtime keeps alive."""
+    """One rank: its node, the engine's own command, and the process that the runtime keeps alive.
+
+    ``files`` are what the command reads beside the model.
+    """
 
     node: Node
     replica: int
     command: Command
     process: Process
+    files: tuple[HostFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A deployment, planned: ``digest`` is a sha256 over everything that makes two launches the same.
 
-    ``deployment`` has its defaults resolved; ``notes`` say what a person should know before starting it.
+    ``deployment`` has its defaults resolved; ``notes`` say what a person should know before starting it, and
+    ``explanation`` what the plan was chosen from. ``preparations`` make of the download what the engine reads;
+    ``clients`` are programs of the engine's own that talk to the first endpoint.
     """
 
     cluster: str
@@ -40,6 +48,10 @@ class Plan:
     endpoints: tuple[str, ...]
     digest: str
     notes: tuple[str, ...] = ()
+    kind: Kind = "service"
+    preparations: tuple[Preparation, ...] = ()
+    explanation: tuple[str, ...] = ()
+    clients: tuple[Command, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -49,7 +61,23 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data for programs; it holds references to secrets, never secrets."""
-        return {"schema": SCHEMA, **described(self), "digest": self.digest, "notes": list(self.notes)}
+        return {
+            "schema": SCHEMA,
+            **described(self),
+            "digest": self.digest,
+            "notes": list(self.notes),
+            "explanation": list(self.explanation),
+            "clients": [list(client.argv) for client in self.clients],
+        }
+
+
+def startable(plan: Plan) -> None:
+    """Refuse to start what this version only plans."""
+    if plan.kind == "job":
+        raise SpecError(
+            f"{plan.name} is a job, and this version plans jobs without starting them",
+            hint=f"r1fleet plan {plan.name} shows every command; start them by hand, rank by rank",
+        )
 
 
 def described(plan: Plan) -> dict[str, Any]:
@@ -58,7 +86,8 @@ def described(plan: Plan) -> dict[str, Any]:
         "cluster": plan.cluster,
         "name": plan.name,
         "deployment": plan.deployment.model_dump(mode="json"),
-        "gangs": [_plain(asdict(replace(gang, reasons=()))) for gang in plan.gangs],
+        "kind": plan.kind,
+        "gangs": [_plain(asdict(replace(gang, reasons=(), considered=()))) for gang in plan.gangs],
         "ranks": [
             {
                 "host": rank.node.host,
@@ -69,8 +98,12 @@ def described(plan: Plan) -> dict[str, Any]:
                 "process": rank.process.name,
                 "user": rank.process.user,
                 "image": rank.process.image.name if rank.process.image else None,
+                "files": {file.path: file.content for file in rank.files},
             }
             for rank in plan.ranks
+        ],
+        "preparations": [
+            {"why": one.why, "argv": list(one.command.argv), "files": dict(one.files)} for one in plan.preparations
         ],
         "endpoints": list(plan.endpoints),
     }

@@ -12,6 +12,7 @@ from r1fleet.command import Command, cmd
 from r1fleet.engines import engine_of
 from r1fleet.launch.options import LaunchOptions
 from r1fleet.launch.plan import Plan, RankPlan
+from r1fleet.launch.sites import is_address
 from r1fleet.runtimes import HostFile, Process, Systemd, runtime_of
 from r1fleet.status.record import DeploymentRecord, GangRecord, JudgeRecord, RankRecord, generation_folder
 from r1fleet.topology.gang import Gang
@@ -24,10 +25,8 @@ UNNUMBERED = "N"
 
 def placed(plan: Plan, generation: int | str) -> Plan:
     """Move every path of the plan's processes into the folder of one generation."""
-    ranks = tuple(
-        replace(rank, process=_moved(rank.process, generation_folder(plan.name, generation))) for rank in plan.ranks
-    )
-    return replace(plan, ranks=ranks)
+    folder = generation_folder(plan.name, generation)
+    return replace(plan, ranks=tuple(_placed(rank, folder) for rank in plan.ranks))
 
 
 def starts(plan: Plan) -> tuple[Command, ...]:
@@ -137,17 +136,32 @@ def port_of(plan: Plan) -> int:
     return plan.deployment.port or urlsplit(plan.endpoints[0]).port or 0
 
 
-def _moved(process: Process, folder: str) -> Process:
-    def move(path: str) -> str:
-        return folder + path.removeprefix(process.directory) if path.startswith(f"{process.directory}/") else path
+def _placed(rank: RankPlan, folder: str) -> RankPlan:
+    process = _moved(rank.process, folder)
+    files = tuple(replace(file, path=_path(file.path, rank.process, folder)) for file in rank.files)
+    return replace(rank, command=process.command, process=process, files=files)
 
+
+def _moved(process: Process, folder: str) -> Process:
+    command = replace(process.command, argv=tuple(_path(word, process, folder) for word in process.command.argv))
+    image = process.image
+    if image is not None:
+        image = replace(image, read_only=tuple(_path(path, process, folder) for path in image.read_only))
     return replace(
         process,
+        command=command,
         directory=folder,
-        log=move(process.log),
-        exit_record=move(process.exit_record),
-        secrets=move(process.secrets) if process.secrets else None,
+        log=_path(process.log, process, folder),
+        exit_record=_path(process.exit_record, process, folder),
+        secrets=_path(process.secrets, process, folder) if process.secrets else None,
+        image=image,
     )
+
+
+def _path(path: str, process: Process, folder: str) -> str:
+    """Move a path that lies in the process's own folder."""
+    inside = path.startswith(f"{process.directory}/")
+    return folder + path.removeprefix(process.directory) if inside else path
 
 
 def _gang(plan: Plan, gang: Gang, generation: int, python: str) -> GangRecord:
@@ -165,9 +179,10 @@ def _gang(plan: Plan, gang: Gang, generation: int, python: str) -> GangRecord:
 
 def _judge_config(plan: Plan, gang: Gang, record: DeploymentRecord) -> dict[str, object]:
     mine = next(row for row in record.gangs if row.replica == gang.replica)
-    seen = runtime_name(plan) == "venv" or plan.deployment.container.network == "host"
     limits = plan.deployment.timeouts
     workers = [node.address for node in gang.nodes if node.address != gang.leader.address]
+    inside = runtime_name(plan) == "venv" or plan.deployment.container.network == "host"
+    seen = inside and all(is_address(address) for address in workers)
     return {
         "generation": record.generation,
         "url": mine.url,

@@ -14,7 +14,7 @@ from r1fleet.launch.failure import Failure, GangFailed
 from r1fleet.launch.interrupt import Interrupts
 from r1fleet.launch.lock import Lock, held_error
 from r1fleet.launch.options import LaunchOptions, LaunchResult
-from r1fleet.launch.plan import Plan
+from r1fleet.launch.plan import Plan, startable
 from r1fleet.launch.record import judge_start, placed, record_of
 from r1fleet.launch.stage import stage_args
 from r1fleet.launch.stop import StopReport, stop_seen
@@ -32,6 +32,7 @@ def launch(plan: Plan, access: Access, observer: Observer, options: LaunchOption
     Raises LockHeld, HostUnreachable, PreflightFailed (all findings), GangFailed (once ranks had started), UsageError
     where another plan runs and ``replace`` was not given.
     """
+    startable(plan)
     names = dict.fromkeys(rank.node.host for rank in plan.ranks)
     with Contact(access, [options.hosts[name] for name in names]) as contact:
         observer(Step("connect", "done", done=len(contact.sessions), total=len(names), unit="hosts"))

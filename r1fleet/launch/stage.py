@@ -43,7 +43,7 @@ def _files(
     for rank in plan.ranks:
         if rank.node.host != host:
             continue
-        rows += [_row(file) for file in runtime.files(rank.process)]
+        rows += [_row(file) for file in (*runtime.files(rank.process), *rank.files)]
         if rank.process.secrets:
             rows.append({**_row(HostFile(rank.process.secrets, text, 0o400)), "owner": rank.process.user})
     for gang in plan.gangs:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import pwd
 import re
+import socket
 from typing import Any
 
 from r1fleet.agent.context import Context
@@ -59,6 +60,19 @@ def _port(row: dict[str, Any]) -> dict[str, Any]:
     return _answer(False, "port %d (%s) is taken by %s" % (row["port"], row["purpose"], who or "an unknown process"))
 
 
+def _resolves(row: dict[str, Any]) -> dict[str, Any]:
+    """Ask what a name means here: the others must not be sent to their own loopback."""
+    name = row["name"]
+    try:
+        found = sorted({str(entry[4][0]) for entry in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
+    except (OSError, UnicodeError) as error:
+        return _answer(False, "%s does not resolve: %s" % (name, error))
+    own = [address for address in found if address.startswith("127.") or address == "::1"]
+    if own:
+        return _answer(False, "%s resolves to %s, this host's own loopback" % (name, own[0]))
+    return _answer(True, ", ".join(found))
+
+
 def _leftovers(row: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, list[int]] = {}
     for pid, text in cgroups().items():
@@ -90,5 +104,6 @@ LOOKS = {
     "executable": _executable,
     "user": _user,
     "port": _port,
+    "resolves": _resolves,
     "leftovers": _leftovers,
 }

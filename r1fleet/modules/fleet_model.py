@@ -16,19 +16,25 @@ _LONGEST = 1024 * 1024
 
 
 def run(ctx: Context) -> dict[str, Any]:
-    """Answer with ``config`` and ``weight_bytes``, each None where the folder does not tell."""
+    """Answer with ``config`` and ``weight_bytes``, each None where the folder does not tell, and why the first is."""
     path = ctx.args["path"]
-    return {"changed": False, "config": _config(path), "weight_bytes": _weight_bytes(path)}
+    config, problem = _config(path)
+    return {"changed": False, "config": config, "problem": problem, "weight_bytes": _weight_bytes(path)}
 
 
-def _config(folder: str) -> dict[str, Any] | None:
+def _config(folder: str) -> tuple[dict[str, Any] | None, str]:
     try:
         with open(os.path.join(folder, "config.json"), "rb") as stream:
             text = stream.read(_LONGEST + 1)
-        config = json.loads(text.decode("utf-8")) if len(text) <= _LONGEST else None
-    except (OSError, ValueError, RecursionError):
-        return None
-    return config if isinstance(config, dict) else None
+    except OSError:
+        return None, ""
+    if len(text) > _LONGEST:
+        return None, "config.json has more than 1 MiB"
+    try:
+        config = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None, "config.json is cut or is no JSON"
+    return (config, "") if isinstance(config, dict) else (None, "config.json holds no JSON object")
 
 
 def _weight_bytes(folder: str) -> int | None:

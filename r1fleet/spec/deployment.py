@@ -67,7 +67,7 @@ class Job(_Written):
     """
 
     input: AbsolutePath | None = None
-    prompts: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    prompts: tuple[Text, ...] = ()
     max_new_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None

@@ -1,16 +1,24 @@
 """How a model is divided over the accelerators of a fleet."""
 
-from r1fleet.topology.gang import FROM_FACTS, Gang, Node, Parallelism
+from r1fleet.topology.divide import Division, divide
+from r1fleet.topology.gang import FROM_FACTS, Considered, Gang, Node, Parallelism
 from r1fleet.topology.gangs import Site, is_loopback, machine_of, plan_gangs
+from r1fleet.topology.ground import Demand, Ground, demand_of
+from r1fleet.topology.known import MODELS, KnownModel, known_shape
 from r1fleet.topology.machines import CARDS, Card, Machine, declared_machine
-from r1fleet.topology.models import MODELS, KnownModel, ModelShape, known_shape, model_shape
+from r1fleet.topology.memory import gib
+from r1fleet.topology.models import ModelShape, lacking, model_shape
 
 __all__ = [
     "CARDS",
     "FROM_FACTS",
     "MODELS",
     "Card",
+    "Considered",
+    "Demand",
+    "Division",
     "Gang",
+    "Ground",
     "KnownModel",
     "Machine",
     "ModelShape",
@@ -18,8 +26,12 @@ __all__ = [
     "Parallelism",
     "Site",
     "declared_machine",
+    "demand_of",
+    "divide",
+    "gib",
     "is_loopback",
     "known_shape",
+    "lacking",
     "machine_of",
     "model_shape",
     "plan_gangs",

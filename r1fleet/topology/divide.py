@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from r1fleet.errors import SpecError
 from r1fleet.spec import AUTO, Deployment, Ways
-from r1fleet.topology.gang import Parallelism
-from r1fleet.topology.rules import Ground, notes, refusals, world
+from r1fleet.topology.gang import Considered, Parallelism
+from r1fleet.topology.ground import Ground
+from r1fleet.topology.rules import notes, refusals
 
 
-def divide(name: str, deployment: Deployment, ground: Ground) -> tuple[Parallelism, tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class Division:
+    """The division that was chosen, why, and the others that were looked at."""
+
+    ways: Parallelism
+    reasons: tuple[str, ...]
+    considered: tuple[Considered, ...]
+
+
+def divide(name: str, deployment: Deployment, ground: Ground) -> Division:
     """Return the division and its explanation, or refuse with the reason and the nearest legal plan."""
-    wanted = list(_candidates(deployment, ground))
-    legal = [ways for ways in wanted if not list(refusals(ground, ways))]
+    wanted = [Considered(ways, tuple(refusals(ground, ways))) for ways in _candidates(deployment, ground)]
+    legal = [one.ways for one in wanted if not one.refusals]
     if not legal:
-        raise _refusal(name, deployment, ground, wanted)
+        raise _refusal(name, deployment, ground, [one.ways for one in wanted])
     chosen = max(legal, key=lambda ways: _preference(deployment, ground, ways))
-    return chosen, (*notes(ground, chosen), *_fewer(deployment, ground, chosen))
+    reasons = (*notes(ground, chosen), *_fewer(deployment, ground, chosen))
+    return Division(chosen, reasons, tuple(_worth_telling(wanted, chosen, ground)))
 
 
 def _candidates(deployment: Deployment, ground: Ground) -> Iterator[Parallelism]:
     """Offer every division that keeps the user's numbers and uses no more devices than there are."""
+    data, expert = _written(deployment.data_parallel), _written(deployment.expert_parallel)
+    attention = _written(deployment.attention_data_parallel)
     for tensor in _choices(deployment.tensor_parallel, ground.devices):
         for pipeline in _choices(deployment.pipeline_parallel, ground.devices // tensor):
-            for data in [1] if deployment.data_parallel == AUTO else [int(deployment.data_parallel)]:
-                expert = 1 if deployment.expert_parallel == AUTO else int(deployment.expert_parallel)
-                ways = Parallelism(tensor, pipeline, data, expert)
-                if world(ways) <= ground.devices or _all_written(deployment):
-                    yield ways
+            ways = Parallelism(tensor, pipeline, data, expert, attention)
+            if ways.world <= ground.devices or _all_written(deployment):
+                yield ways
 
 
 def _choices(ways: Ways, most: int) -> Iterable[int]:
     return range(1, most + 1) if ways == AUTO else [int(ways)]
+
+
+def _written(ways: Ways) -> int:
+    return 1 if ways == AUTO else int(ways)
 
 
 def _all_written(deployment: Deployment) -> bool:
@@ -44,7 +59,13 @@ def _preference(deployment: Deployment, ground: Ground, ways: Parallelism) -> tu
     """Rank divisions: fill all devices, then the widest tensor parallel; a written tp on one host stays alone."""
     if deployment.tensor_parallel != AUTO and ground.hosts == 1:
         return (-ways.pipeline,)
-    return (world(ways), ways.tensor)
+    return (ways.world, ways.tensor)
+
+
+def _worth_telling(wanted: Iterable[Considered], chosen: Parallelism, ground: Ground) -> Iterator[Considered]:
+    """Keep the choice and what would have filled all devices, the widest tensor parallel first."""
+    told = [one for one in wanted if one.ways == chosen or one.ways.world == ground.devices]
+    yield from sorted(told, key=lambda one: -one.ways.tensor)
 
 
 def _fewer(deployment: Deployment, ground: Ground, chosen: Parallelism) -> Iterator[str]:
@@ -52,7 +73,7 @@ def _fewer(deployment: Deployment, ground: Ground, chosen: Parallelism) -> Itera
     automatic = AUTO in (deployment.tensor_parallel, deployment.pipeline_parallel)
     if not automatic or ground.shape is None or ground.shape.weight_bytes is None:
         return
-    if ground.machine.memory_bytes is None or world(chosen) == 1:
+    if ground.machine.memory_bytes is None or chosen.world == 1:
         return
     for hosts in range(1, ground.hosts):
         less = replace(ground, hosts=hosts)
@@ -61,16 +82,22 @@ def _fewer(deployment: Deployment, ground: Ground, chosen: Parallelism) -> Itera
             yield f"{hosts} {plural} would do: consider replicas: {ground.hosts // hosts}"
             return
     if ground.hosts == 1 and deployment.tensor_parallel == AUTO:
-        enough = min(world(ways) for ways in _candidates(deployment, ground) if not list(refusals(ground, ways)))
-        if enough < world(chosen):
+        enough = min(ways.world for ways in _candidates(deployment, ground) if not list(refusals(ground, ways)))
+        if enough < chosen.world:
             yield f"{enough} of the {ground.devices} devices would do: set tensor_parallel"
 
 
 def _refusal(name: str, deployment: Deployment, ground: Ground, wanted: list[Parallelism]) -> SpecError:
-    closest = max(wanted, key=lambda ways: (world(ways), ways.tensor)) if wanted else _as_written(deployment)
+    closest = _closest(ground, wanted) if wanted else _as_written(deployment)
     reasons = list(refusals(ground, closest)) or ["no division fits"]
     free = deployment.model_copy(
-        update={"tensor_parallel": AUTO, "pipeline_parallel": AUTO, "data_parallel": AUTO, "expert_parallel": AUTO}
+        update={
+            "tensor_parallel": AUTO,
+            "pipeline_parallel": AUTO,
+            "data_parallel": AUTO,
+            "expert_parallel": AUTO,
+            "attention_data_parallel": AUTO,
+        }
     )
     return SpecError(
         f"deployment {name} cannot be divided as asked ({_text(closest)}): " + "; ".join(reasons),
@@ -78,14 +105,19 @@ def _refusal(name: str, deployment: Deployment, ground: Ground, wanted: list[Par
     )
 
 
+def _closest(ground: Ground, wanted: list[Parallelism]) -> Parallelism:
+    """Return the division whose refusals tell most: the fewest reasons, then the most devices."""
+    return min(wanted, key=lambda ways: (len(list(refusals(ground, ways))), -ways.world, -ways.tensor))
+
+
 def _as_written(deployment: Deployment) -> Parallelism:
-    numbers = (
-        deployment.tensor_parallel,
-        deployment.pipeline_parallel,
-        deployment.data_parallel,
-        deployment.expert_parallel,
+    return Parallelism(
+        _written(deployment.tensor_parallel),
+        _written(deployment.pipeline_parallel),
+        _written(deployment.data_parallel),
+        _written(deployment.expert_parallel),
+        _written(deployment.attention_data_parallel),
     )
-    return Parallelism(*(1 if number == AUTO else int(number) for number in numbers))
 
 
 def _nearest(deployment: Deployment, ground: Ground, free: Deployment) -> str:
@@ -95,14 +127,15 @@ def _nearest(deployment: Deployment, ground: Ground, free: Deployment) -> str:
     if not legal:
         return "no other division fits either: use more hosts, larger devices or smaller weights"
     asked = _as_written(deployment)
-    best = min(legal, key=lambda ways: (abs(world(ways) - world(asked)), abs(ways.tensor - asked.tensor)))
+    best = min(legal, key=lambda ways: (abs(ways.world - asked.world), abs(ways.tensor - asked.tensor)))
     return f"the nearest legal plan is {_text(best)}"
 
 
 def _text(ways: Parallelism) -> str:
     parts = [f"tensor_parallel {ways.tensor}", f"pipeline_parallel {ways.pipeline}"]
-    if ways.data > 1:
-        parts.append(f"data_parallel {ways.data}")
-    if ways.expert > 1:
-        parts.append(f"expert_parallel {ways.expert}")
-    return ", ".join(parts)
+    more = {
+        "data_parallel": ways.data,
+        "expert_parallel": ways.expert,
+        "attention_data_parallel": ways.attention,
+    }
+    return ", ".join([*parts, *(f"{key} {count}" for key, count in more.items() if count > 1)])

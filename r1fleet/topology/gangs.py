@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from r1fleet.errors import SpecError
 from r1fleet.spec import AUTO, Deployment
-from r1fleet.topology.divide import divide
+from r1fleet.topology.divide import Division, divide
 from r1fleet.topology.gang import FROM_FACTS, Gang, Node, Parallelism
-from r1fleet.topology.machines import Machine, declared_machine, find_card, nearest_card
+from r1fleet.topology.ground import Ground, demand_of
+from r1fleet.topology.machines import Machine, declared_machine, find_card, machine_with, nearest_card
 from r1fleet.topology.models import ModelShape
-from r1fleet.topology.rules import Ground, world
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +23,33 @@ class Site:
     address: str = FROM_FACTS
     interface: str = FROM_FACTS
     machine: Machine | None = None
+    hcas: tuple[str, ...] = ()
+    gid_index: int | None = None
 
 
 def plan_gangs(
-    name: str, deployment: Deployment, sites: Sequence[Site], *, shape: ModelShape | None
+    name: str,
+    deployment: Deployment,
+    sites: Sequence[Site],
+    *,
+    shape: ModelShape | None,
+    lacks: Mapping[str, str] | None = None,
 ) -> tuple[Gang, ...]:
-    """Plan the gangs of a deployment over its hosts, in their order."""
+    """Plan the gangs of a deployment over its hosts, in their order; ``lacks`` is what the engine does not divide."""
     groups = _replicas(name, deployment, sites)
     _refuse_loopback(name, groups)
-    machine = _machine(name, deployment, sites, len(groups[0]))
-    ground = Ground(len(groups[0]), machine, shape, deployment.engine, deployment.accelerator, deployment.max_model_len)
-    parallel, reasons = divide(name, deployment, ground)
-    return tuple(_gang(deployment, index, group, parallel, reasons) for index, group in enumerate(groups))
+    machine = _chosen(name, deployment, _machine(name, deployment, sites, len(groups[0])))
+    ground = Ground(
+        len(groups[0]),
+        machine,
+        shape,
+        deployment.engine,
+        deployment.accelerator,
+        demand_of(deployment),
+        lacks or {},
+    )
+    division = divide(name, deployment, ground)
+    return tuple(_gang(deployment, index, group, division) for index, group in enumerate(groups))
 
 
 def _replicas(name: str, deployment: Deployment, sites: Sequence[Site]) -> list[Sequence[Site]]:
@@ -88,8 +103,28 @@ def _machine(name: str, deployment: Deployment, sites: Sequence[Site], hosts: in
             hint="declare what each host carries: `machine: 8xH200`",
         )
     data = 1 if deployment.data_parallel == AUTO else int(deployment.data_parallel)
-    needed = world(Parallelism(int(deployment.tensor_parallel), int(deployment.pipeline_parallel), data))
+    needed = Parallelism(int(deployment.tensor_parallel), int(deployment.pipeline_parallel), data).world
     return Machine(-(-needed // hosts), "undeclared device")
+
+
+def _chosen(name: str, deployment: Deployment, machine: Machine) -> Machine:
+    """Narrow a host's devices down to those that are meant, and refuse cards that the accelerator is not."""
+    if machine.vendor is not None and deployment.accelerator not in ("cpu", machine.vendor):
+        raise SpecError(
+            f"deployment {name}: {machine.name} is no {deployment.accelerator} device",
+            hint="set `accelerator: vastai`"
+            if machine.vendor == "vastai"
+            else "this version starts engines on NVIDIA and Vastai cards and on CPUs",
+        )
+    if deployment.devices is None:
+        return machine
+    absent = [number for number in deployment.devices if number >= machine.devices]
+    if absent and (deployment.machine or machine.name != "undeclared device"):
+        raise SpecError(
+            f"deployment {name}: there is no device {absent[0]}: every host has {machine.devices} x {machine.name}",
+            hint=f"devices are numbered from 0 to {machine.devices - 1}",
+        )
+    return replace(machine, devices=len(deployment.devices))
 
 
 def _vastai_dies(deployment: Deployment, declared: Machine) -> Machine:
@@ -125,14 +160,16 @@ def machine_of(names: Sequence[str], memory_bytes: Sequence[int | None]) -> Mach
     if not names:
         return None
     known = [size for size in memory_bytes if size is not None]
-    card = find_card(names[0])
     memory = min(known) if len(known) == len(names) else None
-    return Machine(len(names), card.names[0] if card else names[0], memory, card.native_fp8 if card else None)
+    card = find_card(names[0])
+    return machine_with(card, len(names), memory) if card else Machine(len(names), names[0], memory)
 
 
-def _gang(
-    deployment: Deployment, index: int, sites: Sequence[Site], parallel: Parallelism, reasons: tuple[str, ...]
-) -> Gang:
-    devices = world(parallel) // len(sites)
-    nodes = tuple(Node(rank, site.host, site.address, site.interface, devices) for rank, site in enumerate(sites))
-    return Gang(index, nodes, parallel, deployment.rendezvous_port, reasons)
+def _gang(deployment: Deployment, index: int, sites: Sequence[Site], division: Division) -> Gang:
+    devices = division.ways.world // len(sites)
+    chosen = deployment.devices[:devices] if deployment.devices else ()
+    nodes = tuple(
+        Node(rank, site.host, site.address, site.interface, devices, chosen, site.hcas, site.gid_index)
+        for rank, site in enumerate(sites)
+    )
+    return Gang(index, nodes, division.ways, deployment.rendezvous_port, division.reasons, division.considered)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from r1fleet.errors import SpecError
 
 _MIB = 1024 * 1024
 _DECLARED = re.compile(r"\s*(\d+)\s*[xX×*]\s*(\S.*?)\s*\Z")
+
+
+Vendor = Literal["nvidia", "amd", "vastai"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +27,26 @@ class Card:
     source: str
     devices: int = 1
     certain: bool = True
+    vendor: Vendor = "nvidia"
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The devices of one host; ``memory_bytes`` is per device and None when unknown."""
+    """The devices of one host; ``memory_bytes`` is per device; None means that it is not known.
+
+    ``fp4`` names the four-bit floats that the devices multiply.
+    """
 
     devices: int
     name: str
     memory_bytes: int | None = None
     native_fp8: bool | None = None
+    fp4: str | None = None
+    vendor: Vendor | None = None
+
+
+_BLACKWELL: Final = ("10.", "12.")
+_MXFP4: Final = ("gfx950",)
 
 
 # fmt: off
@@ -55,9 +68,15 @@ CARDS: Final[tuple[Card, ...]] = (
     Card(("RTX 3090", "3090"), 24576, "8.6", native_fp8=False, source="nvidia-smi captures"),
     Card(("GB10", "DGX Spark"), 131072, "12.1", native_fp8=True, source="unified memory, nvidia-smi tells [N/A]",
          certain=False),
-    Card(("MI300X",), 196608, "gfx942", native_fp8=True, source="general knowledge", certain=False),
-    Card(("VA16",), 32768, "", native_fp8=True, devices=4,
+    Card(("MI300X",), 196608, "gfx942", native_fp8=True, source="general knowledge", certain=False, vendor="amd"),
+    Card(("MI355X", "MI350X"), 294912, "gfx950", native_fp8=True, source="general knowledge", certain=False,
+         vendor="amd"),
+    Card(("VA16",), 32768, "", native_fp8=True, devices=4, vendor="vastai",
          source="vendor's requirements: 128 GB, 4 dies; per die derived"),
+    Card(("VA10L", "VA12-128G"), 32768, "", native_fp8=None, devices=4, vendor="vastai", certain=False,
+         source="vendor's lists: 128 GB; dies as VA16's"),
+    Card(("VA1L",), 32768, "", native_fp8=None, devices=2, vendor="vastai", certain=False,
+         source="vendor's lists: 64 GB; two dies derived"),
 )
 # fmt: on
 
@@ -71,7 +90,14 @@ def declared_machine(text: str) -> Machine:
     card = find_card(name)
     if card is None:
         return Machine(cards, name)
-    return Machine(cards * card.devices, card.names[0], card.memory_mib * _MIB, card.native_fp8)
+    return machine_with(card, cards * card.devices, card.memory_mib * _MIB)
+
+
+def machine_with(card: Card, devices: int, memory_bytes: int | None) -> Machine:
+    """Return a host with so many devices of a card."""
+    blackwell, mxfp4 = card.capability.startswith(_BLACKWELL), card.capability.startswith(_MXFP4)
+    fp4 = "nvfp4" if blackwell else "mxfp4" if mxfp4 else "" if card.capability else None
+    return Machine(devices, card.names[0], memory_bytes, card.native_fp8, fp4, card.vendor)
 
 
 def find_card(name: str) -> Card | None:

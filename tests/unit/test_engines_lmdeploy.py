@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from r1fleet.engines import RankRequest, engine_of
-from r1fleet.engines.options import spelling
+from r1fleet.engines.options import table_of
 from r1fleet.errors import SpecError
 from r1fleet.spec import Deployment, resolve
 from r1fleet.topology import Gang, Node, Parallelism, Site, known_shape, plan_gangs
@@ -62,7 +63,7 @@ GLOO_SOCKET_IFNAME=eth1 \\
 
 
 def test_every_generated_option_is_one_of_lmdeploys() -> None:
-    table = spelling("lmdeploy", "0.18.0")
+    table = table_of("lmdeploy", "0.18.0")
     assert table is not None
     words = LMDEPLOY.command(request(1, hosts=2, max_model_len=1)).argv
 
@@ -72,8 +73,7 @@ def test_every_generated_option_is_one_of_lmdeploys() -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"accelerator": "cpu"}, "LMDeploy is not planned for accelerator cpu"),
-        ({"args": {"backend": "pytorch"}}, "only TurboMind joins hosts"),
+        ({"args": {"backend": "pytorch"}}, "hosts meet through TurboMind"),
         ({"args": {"tp": 2}}, "use the deployment's key tensor_parallel"),
         ({"leader": "fd00::1"}, "cannot meet at the IPv6 address fd00::1"),
     ],
@@ -89,9 +89,43 @@ def test_a_key_is_refused_with_the_reason() -> None:
         LMDEPLOY.refuse_secret("r1")
 
 
+def test_another_accelerator_is_refused() -> None:
+    with pytest.raises(SpecError, match="LMDeploy is not planned for accelerator cpu"):
+        LMDEPLOY.refuse("r1", request(accelerator="cpu").deployment, None)
+
+
+def test_deepseek_over_several_hosts_is_divided_by_data_parallel_attention() -> None:
+    shape = known_shape("deepseek-ai/DeepSeek-R1")
+    asked = replace(request(1, hosts=2, model="deepseek-ai/DeepSeek-R1"), shape=shape)
+
+    with pytest.raises(SpecError, match="TurboMind, which does not serve deepseek_v3"):
+        LMDEPLOY.command(asked)
+    apart = replace(asked, gang=replace(asked.gang, parallel=Parallelism(16, expert=16, attention=16)))
+    assert (
+        LMDEPLOY.command(apart).lines()
+        == """\
+GLOO_SOCKET_IFNAME=eth1 \\
+    NCCL_SOCKET_IFNAME=eth1 \\
+    LMDEPLOY_DP_MASTER_ADDR=10.0.0.1 \\
+    LMDEPLOY_DP_MASTER_PORT=20000 \\
+    HF_HUB_OFFLINE=1 \\
+    lmdeploy serve api_server /w/m \\
+    --model-name deepseek-ai/DeepSeek-R1 \\
+    --server-name 0.0.0.0 \\
+    --server-port 23333 \\
+    --tp 16 \\
+    --dp 16 \\
+    --ep 16 \\
+    --backend pytorch \\
+    --nnodes 2 \\
+    --node-rank 1"""
+    )
+    assert "every host answers on 8 ports, 23333 to 23340" in LMDEPLOY.notes(apart)[0]
+
+
 def test_auto_divides_by_tensor_parallel_only() -> None:
     deployment = Deployment.model_validate(BASE | {"machine": "8xL40S"})
-    gang = plan_gangs("r1", deployment, [Site("h1")], shape=known_shape(MODEL))[0]
+    gang = plan_gangs("r1", deployment, [Site("h1")], shape=known_shape(MODEL), lacks=LMDEPLOY.lacks(deployment))[0]
 
     assert gang.parallel == Parallelism(4)
     assert "4 of 8 devices stay idle" in gang.reasons

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from r1fleet.engines import RankRequest, engine_of
-from r1fleet.engines.options import spelling
+from r1fleet.engines.options import table_of
 from r1fleet.errors import SpecError
 from r1fleet.spec import Deployment, resolve
 from r1fleet.topology import Gang, Node, Parallelism
@@ -86,11 +86,28 @@ def test_the_program_follows_the_version(version: str | None, start: tuple[str, 
 
 
 def test_every_generated_option_is_one_of_sglangs() -> None:
-    table = spelling("sglang", "0.5.23")
+    table = table_of("sglang", "0.5.23")
     assert table is not None
     words = SGLANG.command(request(1, ways=Parallelism(4, 2, 2, 4), max_model_len=1)).argv
 
     assert {word.removeprefix("--") for word in words if word.startswith("--")} <= table.names
+
+
+def test_attention_data_parallel_is_spelled_as_its_version_does_and_takes_more_ports() -> None:
+    ways = Parallelism(16, attention=2)
+
+    assert "--attn-dp-size 2" in text(ways=ways).replace(" \\\n    ", " ")
+    old = text(ways=ways, engine_version="0.4.3", image="x:1").replace(" \\\n    ", " ")
+    assert "--enable-dp-attention --dp-size 2" in old
+    assert SGLANG.ports(request().deployment, request(ways=ways).gang) == 7
+    assert SGLANG.ports(request().deployment, request().gang) == 1
+
+
+def test_what_a_version_lacks_is_said_with_the_version_that_has_it() -> None:
+    old = request(engine_version="0.4.3", image="x:1").deployment
+
+    assert SGLANG.lacks(old) == {"pipeline": "SGLang 0.4.3 has no pipeline parallel: that came with 0.4.10"}
+    assert SGLANG.lacks(request().deployment) == {}
 
 
 def test_an_ipv6_leader_is_put_in_brackets() -> None:
@@ -108,7 +125,7 @@ def test_an_ipv6_leader_is_put_in_brackets() -> None:
         ({"tp": 8}, "use the deployment's key tensor_parallel"),
         ({"dist-init-addr": "x:1"}, "args may not hold dist-init-addr"),
         ({"enable-ep-moe": True}, "use the deployment's key expert_parallel"),
-        ({"enable-dp-attention": True}, "use `attn-dp-size: N`"),
+        ({"enable-dp-attention": True}, "use the deployment's key attention_data_parallel"),
         ({"disable-cuda-graph": True}, "use `cuda-graph-backend-decode: disabled`"),
         ({"reasoning-parser": "deepseek_r1"}, "it is called deepseek-r1"),
     ],
@@ -124,9 +141,14 @@ def test_a_key_is_refused_with_the_reason() -> None:
         SGLANG.refuse_secret("v3")
 
 
-def test_other_accelerators_are_refused() -> None:
-    with pytest.raises(SpecError, match="SGLang is not planned for accelerator vastai"):
-        text(accelerator="vastai", image="x:1")
+def test_other_accelerators_jobs_and_preparations_are_refused() -> None:
+    for more, message in (
+        ({"accelerator": "vastai", "image": "x:1"}, "SGLang is not planned for accelerator vastai"),
+        ({"job": {}}, "SGLang is planned as a service only"),
+        ({"prepare": {"experts": 8}}, "prepare.experts means nothing to SGLang"),
+    ):
+        with pytest.raises(SpecError, match=message):
+            SGLANG.refuse("v3", request(**more).deployment, None)
 
 
 def test_the_other_ranks_end_only_after_the_leader() -> None:

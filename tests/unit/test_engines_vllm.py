@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from r1fleet.engines import RankRequest, engine_of
-from r1fleet.engines.options import spelling
+from r1fleet.engines.options import table_of
 from r1fleet.errors import SpecError
 from r1fleet.spec import Deployment, resolve
 from r1fleet.topology import Gang, Node, Parallelism
@@ -115,7 +115,7 @@ def test_what_the_user_puts_into_the_environment_wins() -> None:
 
 
 def test_every_generated_option_is_one_of_vllms() -> None:
-    table = spelling("vllm", "0.32.0")
+    table = table_of("vllm", "0.32.0")
     assert table is not None
     words = VLLM.command(request(1, ways=Parallelism(4, 2, 2, 8), max_model_len=1)).argv
 
@@ -156,10 +156,10 @@ def test_wrong_args_are_refused_with_what_to_write(args: dict[str, Any], message
 
 
 def test_args_for_a_version_without_table_are_passed_and_said_to_be_unchecked() -> None:
-    asked = request(engine_version="0.17.0", args={"brand-new": 1})
+    asked = request(engine_version="0.20.1", args={"brand-new": 1})
 
     assert VLLM.command(asked).argv[-2:] == ("--brand-new", "1")
-    assert VLLM.notes(asked) == ("args are not checked: no option table for vllm 0.17.0",)
+    assert VLLM.notes(asked) == ("args are not checked: no option table for vllm 0.20.1",)
     assert VLLM.notes(request(args={"enforce-eager": True})) == ()
 
 

@@ -207,11 +207,6 @@ def test_a_loopback_address_with_two_hosts_is_refused() -> None:
         build(inventory, "tiny", variables_of=variables)
 
 
-def test_an_engine_without_adapter_is_refused_by_name() -> None:
-    with pytest.raises(SpecError, match="engine deepseek is not supported by this version"):
-        build(fleet(TINY | {"engine": "deepseek"}, "h1"), "tiny", variables_of=variables)
-
-
 def test_what_this_version_does_not_do_is_refused_before_anything_starts() -> None:
     with pytest.raises(SpecError, match="boot: true is not supported"):
         build(fleet(TINY | {"boot": True}, "h1", "h2"), "tiny", variables_of=variables)

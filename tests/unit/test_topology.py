@@ -258,17 +258,19 @@ def test_a_machine_of_another_form_is_refused(text: str) -> None:
 
 
 def test_a_driver_that_tells_no_memory_leaves_it_unknown() -> None:
-    assert machine_of(["NVIDIA GB10"], [None]) == Machine(1, "GB10", None, native_fp8=True)
+    assert machine_of(["NVIDIA GB10"], [None]) == Machine(1, "GB10", None, True, "nvfp4", "nvidia")
     assert machine_of([], []) is None
 
 
 def test_a_models_own_config_tells_the_same_as_the_table() -> None:
     config = {
+        "model_type": "deepseek_v3",
+        "max_position_embeddings": 163840,
         "hidden_size": 7168,
         "num_hidden_layers": 61,
         "num_attention_heads": 128,
         "num_key_value_heads": 128,
-        "head_dim": 192,
+        "qk_nope_head_dim": 128,
         "intermediate_size": 18432,
         "vocab_size": 129280,
         "n_routed_experts": 256,
