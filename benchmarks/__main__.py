@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import peers
 from benchmarks.delay import slow_line
-from benchmarks.measure import Run, spread, timed
+from benchmarks.measure import ENVIRONMENT, Run, spread, timed
 from benchmarks.peers import ROLE, Tool
 from r1fleet import lab
 from r1fleet.lab import Lab
@@ -67,7 +67,7 @@ def _starts(runs: int) -> None:
         spent = []
         for _ in range(max(runs, 3)):
             began = time.monotonic()
-            subprocess.run([sys.executable, "-m", "r1fleet", *words], check=True, capture_output=True)
+            subprocess.run([sys.executable, "-m", "r1fleet", *words], check=True, capture_output=True, env=ENVIRONMENT)
             spent.append(time.monotonic() - began)
         print(f"r1fleet {words[0]}: {spread(spent)} s")
 
