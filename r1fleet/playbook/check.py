@@ -20,7 +20,7 @@ from r1fleet.playbook.lookups import LOOKUPS
 from r1fleet.playbook.model import Block, Node, Settings, Task
 from r1fleet.playbook.problems import Problems
 from r1fleet.playbook.scope import where_of
-from r1fleet.playbook.templating import environment, parse_expression, parse_text, syntax_error
+from r1fleet.playbook.templating import LOOKUP_CALLS, environment, parse_expression, parse_text, syntax_error
 
 _SAMPLES = {
     "bool": False,
@@ -130,7 +130,7 @@ def unknown_names(tree: nodes.Template) -> Iterator[PlaybookError]:
         elif name not in table:
             yield PlaybookError(f"unknown {kind} {used.name!r}", hint=nearest(name, table))
     for call in tree.find_all(nodes.Call):
-        if isinstance(call.node, nodes.Name) and call.node.name in {"lookup", "query", "q"} and call.args:
+        if isinstance(call.node, nodes.Name) and call.node.name in LOOKUP_CALLS and call.args:
             first = call.args[0]
             if isinstance(first, nodes.Const) and str(first.value).rpartition(".")[2] not in LOOKUPS:
                 yield PlaybookError(f"unknown lookup {first.value!r}", hint=nearest(str(first.value), LOOKUPS))

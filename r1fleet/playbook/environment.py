@@ -23,7 +23,9 @@ from r1fleet.playbook.lookups import GLOBALS
 from r1fleet.playbook.scope import MISSING, Scope
 from r1fleet.playbook.truths import TESTS
 
-SEES_UNDEFINED = frozenset({"default", "d", "mandatory", "type_debug", "defined", "undefined"})
+SEES_UNDEFINED = frozenset({"default", "d", "mandatory", "ternary", "type_debug", "defined", "undefined"})
+_UNROLLED = frozenset({"batch", "map", "reject", "rejectattr", "select", "selectattr", "slice"})
+"""Jinja2's filters that yield one by one; in Ansible all give lists."""
 
 
 class Missing(StrictUndefined):
@@ -117,6 +119,7 @@ class ValueEnvironment(jinja2.Environment):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(undefined=Missing, extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"], **options)
+        self.filters.update({name: _unrolled(self.filters[name]) for name in _UNROLLED})
         for functions in (self.filters, FILTERS):
             _equip(self.filters, functions)
         _equip(self.tests, dict[str, Any](self.tests))
@@ -145,14 +148,24 @@ def _equip(table: MutableMapping[str, Any], functions: Mapping[str, Callable[...
         table[f"ansible.builtin.{name}"] = table[name]
 
 
+def _unrolled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a list of what a filter yields."""
+
+    @wraps(function)
+    def unrolled(*args: Any, **options: Any) -> Any:
+        return list(function(*args, **options))
+
+    return unrolled
+
+
 def _strict(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a filter or test plain values, and fail on an undefined one."""
+    """Give a filter or test plain values; what is made of an undefined one is undefined."""
 
     @wraps(function)
     def strict(*args: Any, **options: Any) -> Any:
-        for arg in args:
+        for arg in (*args, *options.values()):
             if isinstance(arg, Missing):
-                arg._fail_with_undefined_error()
+                return arg
         return function(*[plain(arg) for arg in args], **{name: plain(value) for name, value in options.items()})
 
     return strict

@@ -1,4 +1,4 @@
-"""Ansible's filters: data, collections and paths (text has its own file)."""
+"""Ansible's filters: data, mappings, what is read and written as JSON and YAML."""
 
 # Signatures are Ansible's and Jinja2's: their booleans may be given by position.
 # ruff: noqa: FBT001, FBT002
@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import glob
 import json
-import random
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from itertools import chain, combinations, permutations, product, zip_longest
 from pathlib import Path
 from typing import Any
 
 import yaml
+from jinja2 import Environment, pass_environment
 from jinja2.runtime import Undefined
 
 from r1fleet.playbook.filters_crypt import password_hash
+from r1fleet.playbook.filters_lists import LIST_FILTERS, flatten
+from r1fleet.playbook.filters_numbers import NUMBER_FILTERS
 from r1fleet.playbook.filters_text import TEXT_FILTERS, FilterError
 from r1fleet.playbook.lazy import plain
 
 _ANSIBLE_NAMESPACE = uuid.UUID("361E6D51-FAEC-444A-9079-341386DA8E2E")
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TRUE = frozenset({"yes", "on", "1", "true", "t", "y", 1})
 
 
@@ -33,12 +35,22 @@ def to_bool(value: Any) -> bool | None:
     return (value.lower() if isinstance(value, str) else value) in _TRUE
 
 
-def combine(*maps: Any, recursive: bool = False, list_merge: str = "replace") -> dict[Any, Any]:
-    """Merge mappings, the later stronger."""
+def truth_of(value: Any) -> bool:
+    """Return the truth that a word stands for; what is no such word is false."""
+    try:
+        return bool(to_bool(value))
+    except TypeError:
+        return False
+
+
+def combine(*maps: Any, recursive: bool = False, list_merge: str = "replace", **unknown: Any) -> dict[Any, Any]:
+    """Merge mappings, the later stronger; lists of mappings are opened once, None is nothing."""
+    if unknown:
+        raise FilterError("'recursive' and 'list_merge' are the only valid keyword arguments")
     merged: dict[Any, Any] = {}
-    for single in chain.from_iterable(part if isinstance(part, list) else [part] for part in maps):
+    for single in flatten(maps, levels=1):
         if not isinstance(single, Mapping):
-            raise FilterError(f"combine expects mappings, got {type(single).__name__}")
+            raise FilterError(f"failed to combine variables, expected dicts but got a '{type(single).__name__}'")
         merged = _merge(merged, single, recursive=recursive, list_merge=list_merge)
     return merged
 
@@ -73,70 +85,29 @@ def _merge_lists(old: list[Any], new: list[Any], how: str) -> list[Any]:
 def dict_to_items(value: Any, key_name: str = "key", value_name: str = "value") -> list[dict[str, Any]]:
     """Turn a mapping into a list of pairs."""
     if not isinstance(value, Mapping):
-        raise FilterError(f"dict2items expects a mapping, got {type(value).__name__}")
+        raise FilterError(f"dict2items requires a dictionary, got {type(value).__name__} instead.")
     return [{key_name: key, value_name: part} for key, part in value.items()]
 
 
 def items_to_dict(value: Any, key_name: str = "key", value_name: str = "value") -> dict[Any, Any]:
     """Turn a list of pairs into a mapping."""
-    if isinstance(value, (str, Mapping)):
-        raise FilterError(f"items2dict expects a list, got {type(value).__name__}")
+    if not isinstance(value, (list, tuple)):
+        raise FilterError(f"items2dict requires a list, got {type(value).__name__} instead.")
+    if not all(isinstance(item, Mapping) for item in value):
+        raise FilterError("items2dict requires a list of dictionaries")
+    if not all(key_name in item and value_name in item for item in value):
+        keys = f"the keys '{key_name}' and '{value_name}'"
+        raise FilterError(f"items2dict requires each dictionary in the list to contain {keys}")
     return {item[key_name]: item[value_name] for item in value}
 
 
-def flatten(value: Iterable[Any], levels: int | None = None, skip_nulls: bool = True) -> list[Any]:
-    """Flatten lists inside a list."""
-    flat: list[Any] = []
-    for item in value:
-        if skip_nulls and item in (None, "None", "null"):
-            continue
-        if isinstance(item, (list, tuple)) and levels != 0:
-            flat.extend(flatten(item, None if levels is None else levels - 1, skip_nulls))
-        else:
-            flat.append(item)
-    return flat
-
-
-def unique(value: Iterable[Any], case_sensitive: bool | None = None, attribute: str | None = None) -> list[Any]:
-    """Drop what came before."""
-    seen: list[Any] = []
-    kept = []
-    for item in value:
-        probe = item[attribute] if attribute else item
-        probe = probe.lower() if case_sensitive is False and isinstance(probe, str) else probe
-        if probe not in seen:
-            seen.append(probe)
-            kept.append(item)
-    return kept
-
-
-def union(left: Iterable[Any], right: Iterable[Any]) -> list[Any]:
-    """Return what is in either list."""
-    return unique([*left, *right])
-
-
-def intersect(left: Iterable[Any], right: Iterable[Any]) -> list[Any]:
-    """Return what is in both lists."""
-    other = list(right)
-    return unique(item for item in left if item in other)
-
-
-def difference(left: Iterable[Any], right: Iterable[Any]) -> list[Any]:
-    """Return what is only in the first list."""
-    other = list(right)
-    return unique(item for item in left if item not in other)
-
-
-def symmetric_difference(left: Iterable[Any], right: Iterable[Any]) -> list[Any]:
-    """Return what is in one list only."""
-    return difference(union(left, right), intersect(left, right))
-
-
 def ternary(value: Any, on_true: Any, on_false: Any, on_none: Any = None) -> Any:
-    """Choose by truth."""
+    """Choose by truth; what is not chosen may be undefined."""
+    if isinstance(value, Undefined):
+        return value
     if value is None and on_none is not None:
         return on_none
-    return on_true if to_bool(value) or (not isinstance(value, str) and bool(value)) else on_false
+    return on_true if value else on_false
 
 
 def mandatory(value: Any, msg: str | None = None) -> Any:
@@ -147,48 +118,14 @@ def mandatory(value: Any, msg: str | None = None) -> Any:
     return value
 
 
-def extract(item: Any, container: Any, morekeys: Any = None) -> Any:
-    """Look a key up in a container, and further keys in what was found."""
-    found = container[item]
-    for key in morekeys if isinstance(morekeys, list) else [morekeys] if morekeys is not None else []:
-        found = found[key]
+@pass_environment
+def extract(environment: Environment, item: Any, container: Any, morekeys: Any = None) -> Any:
+    """Look a key up in a container, and further keys in what was found, as ``container[item]`` would."""
+    further = morekeys if isinstance(morekeys, list) else [morekeys] if morekeys is not None else []
+    found = container
+    for key in (item, *further):
+        found = environment.getitem(found, key)
     return found
-
-
-def subelements(value: Any, path: Any, skip_missing: bool = False) -> list[tuple[Any, Any]]:
-    """Pair every element with each item of one of its lists."""
-    elements = list(value.values()) if isinstance(value, Mapping) else list(value)
-    keys = path.split(".") if isinstance(path, str) else list(path)
-    pairs: list[tuple[Any, Any]] = []
-    for element in elements:
-        inner: Any = element
-        for key in keys:
-            if key not in inner and skip_missing:
-                inner = []
-                break
-            if key not in inner:
-                raise FilterError(f"could not find {key!r} key in iterated item {inner!r}")
-            inner = inner[key]
-        if not isinstance(inner, list):
-            raise FilterError(f"the key {keys[-1]} should point to a list, got {inner!r}")
-        pairs.extend((element, item) for item in inner)
-    return pairs
-
-
-def zip_longest_fill(*lists: Any, fillvalue: Any = None) -> list[list[Any]]:
-    """Zip to the longest list."""
-    return [list(row) for row in zip_longest(*lists, fillvalue=fillvalue)]
-
-
-def rekey_on_member(value: Any, key: str, duplicates: str = "error") -> dict[Any, Any]:
-    """Index mappings by one of their members."""
-    rows = value.values() if isinstance(value, Mapping) else value
-    keyed: dict[Any, Any] = {}
-    for row in rows:
-        if row[key] in keyed and duplicates == "error":
-            raise FilterError(f"Key {row[key]} is not unique, cannot convert to dict")
-        keyed[row[key]] = row
-    return keyed
 
 
 def to_json(value: Any, **options: Any) -> str:
@@ -233,32 +170,23 @@ def to_nice_yaml(value: Any, indent: int = 4, **options: Any) -> str:
 
 def from_yaml(value: Any) -> Any:
     """Read YAML."""
-    return yaml.safe_load(value) if isinstance(value, str) else value
+    return yaml.load(value, Loader=_Loader) if isinstance(value, str) else value
 
 
 def from_yaml_all(value: Any) -> Any:
     """Read several YAML documents."""
-    return list(yaml.safe_load_all(value)) if isinstance(value, str) else value
-
-
-def random_of(end: Any, start: int = 0, step: int = 1, seed: Any = None) -> Any:
-    """Choose a number or an element."""
-    source = random.Random(seed) if seed is not None else random.SystemRandom()
-    if isinstance(end, int):
-        return source.randrange(start, end, step)
-    return source.choice(list(end))
-
-
-def shuffle(value: Iterable[Any], seed: Any = None) -> list[Any]:
-    """Return the elements in another order."""
-    items = list(value)
-    (random.Random(seed) if seed is not None else random.SystemRandom()).shuffle(items)
-    return items
+    if value is None:
+        return []
+    return list(yaml.load_all(value, Loader=_Loader)) if isinstance(value, str) else value
 
 
 def to_uuid(value: str, namespace: str | uuid.UUID = _ANSIBLE_NAMESPACE) -> str:
     """Return the UUID that belongs to a name."""
-    return str(uuid.uuid5(namespace if isinstance(namespace, uuid.UUID) else uuid.UUID(namespace), str(value)))
+    try:
+        space = namespace if isinstance(namespace, uuid.UUID) else uuid.UUID(namespace)
+    except (AttributeError, ValueError) as error:
+        raise FilterError(f"Invalid value '{namespace}' for 'namespace'") from error
+    return str(uuid.uuid5(space, str(value)))
 
 
 def type_debug(value: Any) -> str:
@@ -279,29 +207,20 @@ def file_glob(pattern: str) -> list[str]:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     **TEXT_FILTERS,
+    **NUMBER_FILTERS,
+    **LIST_FILTERS,
     "password_hash": password_hash,
-    "bool": to_bool,
+    "bool": truth_of,
     "combine": combine,
-    "combinations": lambda value, size: [list(row) for row in combinations(value, size)],
     "dict2items": dict_to_items,
-    "difference": difference,
     "extract": extract,
     "fileglob": file_glob,
-    "flatten": flatten,
     "from_json": json.loads,
     "from_yaml": from_yaml,
     "from_yaml_all": from_yaml_all,
-    "intersect": intersect,
     "items": lambda mapping: [list(pair) for pair in mapping.items()],
     "items2dict": items_to_dict,
     "mandatory": mandatory,
-    "permutations": lambda value, size=None: [list(row) for row in permutations(value, size)],
-    "product": lambda *lists, **options: [list(row) for row in product(*lists, **options)],
-    "random": random_of,
-    "rekey_on_member": rekey_on_member,
-    "shuffle": shuffle,
-    "subelements": subelements,
-    "symmetric_difference": symmetric_difference,
     "ternary": ternary,
     "to_datetime": to_datetime,
     "to_json": to_json,
@@ -310,8 +229,4 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "to_uuid": to_uuid,
     "to_yaml": to_yaml,
     "type_debug": type_debug,
-    "union": union,
-    "unique": unique,
-    "zip": lambda *lists: [list(row) for row in zip(*lists, strict=False)],
-    "zip_longest": zip_longest_fill,
 }

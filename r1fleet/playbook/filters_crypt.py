@@ -37,7 +37,12 @@ def password_hash(
     """Hash a password for /etc/shadow; without a salt the result differs each time."""
     scheme = hashtype.removesuffix("_crypt")
     if scheme not in _SCHEMES:
-        raise FilterError(f"password_hash knows {' and '.join(_SCHEMES)}, not {hashtype!r}")
+        known = " and ".join(_SCHEMES)
+        raise FilterError(f"{hashtype} is not in the list of supported passlib algorithms: {known}")
+    if salt_size is not None and not isinstance(salt_size, int):
+        raise FilterError("salt_size must be an integer")
+    if rounds is not None and not _FEWEST <= int(rounds) <= _MOST:
+        raise FilterError(f"Could not hash the secret: {rounds} rounds are not between {_FEWEST} and {_MOST}")
     if salt is None:
         salt = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(min(salt_size or 16, 16)))
     if not _SALT.fullmatch(salt):
@@ -48,7 +53,6 @@ def password_hash(
 @lru_cache(maxsize=256)
 def _hashed(scheme: str, password: str, salt: str, rounds: int) -> str:
     mark, make, triples, rest, _ = _SCHEMES[scheme]
-    rounds = min(max(rounds, _FEWEST), _MOST)
     digest = _digest(make, password.encode(), salt.encode(), rounds)
     text = "".join(_encoded(digest[a] << 16 | digest[b] << 8 | digest[c], 4) for a, b, c in triples)
     last = int.from_bytes(bytes(digest[index] for index in rest), "big")

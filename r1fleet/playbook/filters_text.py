@@ -1,4 +1,4 @@
-"""Ansible's filters: text, paths, numbers and hashes."""
+"""Ansible's filters: text, paths and hashes."""
 
 # Signatures are Ansible's and Jinja2's: their booleans may be given by position.
 # ruff: noqa: FBT001, FBT002
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import ntpath
 import os
 import posixpath
@@ -19,7 +18,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_UNITS = {"B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50, "E": 2**60, "Z": 2**70, "Y": 2**80}
 _COMMENTS = {
     "plain": {"decoration": "# "},
     "erlang": {"decoration": "% "},
@@ -48,16 +46,12 @@ def comment(text: Any, style: str = "plain", **options: Any) -> str:
     }
     newline, decoration = use["newline"], use["decoration"]
     prefix, postfix = use.get("prefix", decoration.rstrip()), use.get("postfix", decoration.rstrip())
-    lines = [f"{decoration}{line}".rstrip() for line in str(text).split(newline)]
-    parts = [use["beginning"]] if use["beginning"] else []
-    if prefix:
-        parts += [prefix.rstrip()] * int(use["prefix_count"])
-    parts += lines
-    if postfix:
-        parts += [postfix.rstrip()] * int(use["postfix_count"])
-    if use["end"]:
-        parts.append(use["end"])
-    return str(newline.join(parts))
+    begin = f"{use['beginning']}{newline}" if use["beginning"] else ""
+    before = (prefix if prefix == newline else f"{prefix}{newline}") * int(use["prefix_count"]) if prefix else ""
+    body = "\n".join(f"{decoration}{line}".rstrip() for line in str(text).split(newline))
+    after = f"{newline}{postfix}" * int(use["postfix_count"])
+    end = f"{newline}{use['end']}" if use["end"] else ""
+    return f"{begin}{before}{body}{after}{end}"
 
 
 def regex_replace(
@@ -67,9 +61,14 @@ def regex_replace(
     ignorecase: bool = False,
     multiline: bool = False,
     count: int = 0,
+    mandatory_count: int = 0,
 ) -> str:
-    """Replace what a pattern matches."""
-    return re.sub(pattern, replacement, str(value), count=count, flags=_flags(ignorecase, multiline))
+    """Replace what a pattern matches; ``mandatory_count`` is how often it has to."""
+    text, times = re.subn(pattern, replacement, str(value), count=count, flags=_flags(ignorecase, multiline))
+    if mandatory_count and mandatory_count != times:
+        what = f"'{pattern}' should match {mandatory_count} times, but matches {times} times in '{value}'"
+        raise FilterError(what)
+    return text
 
 
 def regex_search(value: Any, pattern: str, *groups: str, ignorecase: bool = False, multiline: bool = False) -> Any:
@@ -99,6 +98,10 @@ def regex_escape(value: Any, re_type: str = "python") -> str:
     """Escape what means something in a pattern."""
     if re_type == "posix_basic":
         return re.sub(r"([].[^$*\\])", r"\\\1", str(value))
+    if re_type == "posix_extended":
+        raise FilterError("Regex type (posix_extended) not yet implemented")
+    if re_type != "python":
+        raise FilterError(f"Invalid regex type ({re_type})")
     return re.escape(str(value))
 
 
@@ -116,63 +119,50 @@ def quote(value: Any) -> str:
     return shlex.quote("" if value is None else str(value))
 
 
-def b64encode(value: Any, encoding: str = "utf-8") -> str:
+def b64encode(value: Any, encoding: str = "utf-8", urlsafe: bool = False) -> str:
     """Encode as base64."""
-    return base64.b64encode(str(value).encode(encoding)).decode()
+    encode = base64.urlsafe_b64encode if urlsafe else base64.b64encode
+    return encode(str(value).encode(encoding, "surrogateescape")).decode()
 
 
-def b64decode(value: Any, encoding: str = "utf-8") -> str:
+def b64decode(value: Any, encoding: str = "utf-8", urlsafe: bool = False) -> str:
     """Decode base64."""
-    return base64.b64decode(str(value)).decode(encoding, "surrogateescape")
+    decode = base64.urlsafe_b64decode if urlsafe else base64.b64decode
+    return decode(str(value)).decode(encoding, "surrogateescape")
 
 
 def digest(value: Any, hashtype: str = "sha1") -> str:
     """Return the hash of text."""
-    return hashlib.new(hashtype, str(value).encode()).hexdigest()
+    try:
+        found = hashlib.new(hashtype)
+    except ValueError as error:
+        raise FilterError(f"unsupported hash type {hashtype}") from error
+    found.update(str(value).encode("utf-8", "surrogateescape"))
+    return found.hexdigest()
 
 
 def path_join(value: Any) -> str:
     """Join the parts of a path."""
-    return posixpath.join(value) if isinstance(value, str) else posixpath.join(*value)
+    if isinstance(value, str):
+        return posixpath.join(value)
+    if not isinstance(value, (list, tuple)):
+        raise FilterError(f"|path_join expects string or sequence, got {type(value).__name__} instead.")
+    return posixpath.join(*value)
 
 
-def common_path(value: list[str]) -> str:
+def common_path(value: Any) -> str:
     """Return the path that all share."""
+    if isinstance(value, str) or not isinstance(value, (list, tuple)):
+        raise FilterError(f"|commonpath expects a sequence, got {type(value).__name__} instead.")
     return os.path.commonpath(value)
-
-
-def human_readable(size: Any, isbits: bool = False, unit: str | None = None) -> str:
-    """Write a size with its unit."""
-    base = "bits" if isbits else "Bytes"
-    for suffix, limit in sorted(_UNITS.items(), key=lambda pair: -pair[1]):
-        if (unit is None and float(size) >= limit) or (unit is not None and unit.upper() == suffix):
-            return f"{float(size) / limit:.2f} {suffix + ('b' if isbits else 'B') if limit != 1 else base}"
-    return f"{float(size):.2f} {base}"
-
-
-def human_to_bytes(size: Any, default_unit: str | None = None, isbits: bool = False) -> int:
-    """Read a size with its unit."""
-    found = re.match(r"^\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]+)?\s*$", str(size))
-    unit = (found.group(2) or default_unit or "B")[0].upper() if found else ""
-    if found is None or unit not in _UNITS:
-        raise FilterError(f"human_to_bytes() can't interpret the string: {size}")
-    del isbits
-    return round(float(found.group(1)) * _UNITS[unit])
-
-
-def logarithm(value: float, base: float = math.e) -> float:
-    """Return a logarithm."""
-    return math.log10(value) if base == 10 else math.log(value, base)
-
-
-def root(value: float, base: float = 2) -> float:
-    """Return a root."""
-    return math.sqrt(value) if base == 2 else math.pow(value, 1.0 / base)
 
 
 def format_time(form: str, second: Any = None, utc: bool = False) -> str:
     """Write a time."""
-    moment = float(second) if second is not None else time.time()
+    try:
+        moment = float(second) if second is not None else time.time()
+    except (TypeError, ValueError) as error:
+        raise FilterError(f"Invalid value for epoch value ({second})") from error
     return time.strftime(form, time.gmtime(moment) if utc else time.localtime(moment))
 
 
@@ -182,7 +172,7 @@ def url_split(value: str, query: str = "") -> Any:
     names = ("scheme", "netloc", "path", "query", "fragment", "username", "password", "hostname", "port")
     found = {name: getattr(parts, name) for name in names}
     if query and query not in found:
-        raise FilterError(f"urlsplit: unknown part {query}")
+        raise FilterError(f"urlsplit: unknown URL component: {query}")
     return found[query] if query else found
 
 
@@ -197,13 +187,9 @@ TEXT_FILTERS: dict[str, Callable[..., Any]] = {
     "expanduser": lambda value: str(Path(value).expanduser()),
     "expandvars": os.path.expandvars,
     "hash": digest,
-    "human_readable": human_readable,
-    "human_to_bytes": human_to_bytes,
-    "log": logarithm,
     "md5": lambda value: digest(value, "md5"),
     "normpath": os.path.normpath,
     "path_join": path_join,
-    "pow": math.pow,
     "quote": quote,
     "realpath": os.path.realpath,
     "regex_escape": regex_escape,
@@ -211,7 +197,6 @@ TEXT_FILTERS: dict[str, Callable[..., Any]] = {
     "regex_replace": regex_replace,
     "regex_search": regex_search,
     "relpath": os.path.relpath,
-    "root": root,
     "sha1": digest,
     "split": split_text,
     "splitext": lambda value: list(posixpath.splitext(str(value))),

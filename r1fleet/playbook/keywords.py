@@ -45,8 +45,6 @@ REFUSED = {
     "debugger": "use --start-at-task and -v",
     "fact_path": "put local facts into /etc/ansible/facts.d",
     "include": "use include_tasks or import_tasks",
-    "with_inventory_hostnames": "use `loop: \"{{ query('items', groups[...]) }}\"`",
-    "with_url": "use get_url, or `loop` over lookup('url')",
 }
 
 

@@ -8,10 +8,14 @@ from typing import Any
 
 from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.filters_text import FilterError
+from r1fleet.playbook.lazy import plain
 from r1fleet.playbook.lookups import LOOKUPS
 from r1fleet.playbook.model import Loop
 from r1fleet.playbook.scope import Scope
-from r1fleet.playbook.templating import COMPUTED, TemplateFailed, environment, render, render_text
+from r1fleet.playbook.templating import COMPUTED, TemplateFailed, environment, render, render_lazy, render_text
+
+_PASSES_OVER = frozenset({"first_found"})
+"""Lookups that leave out what is undefined among their terms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +94,6 @@ def _looked_up(loop: Loop, scope: Scope) -> list[Any]:
 
 def _terms(loop: Loop, scope: Scope) -> list[Any]:
     """Return a lookup's terms: a list gives one each, except where the lookup takes a mapping."""
-    value = render(loop.value, scope)
+    lenient = loop.kind in _PASSES_OVER
+    value = plain(render_lazy(loop.value, scope)) if lenient else render(loop.value, scope)
     return value if isinstance(value, list) and loop.kind != "dict" else [value]

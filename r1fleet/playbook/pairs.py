@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 
-from r1fleet.errors import PlaybookError
+from r1fleet.errors import PlaybookError, Where
 from r1fleet.inventory.source import Text
 
-_PAIR = re.compile(r"^([A-Za-z_][\w.-]*)=(.*)$", re.DOTALL)
+_PAIR = re.compile(r"^([A-Za-z_][\w.-]*|\{\{.*?\}\})=(.*)$", re.DOTALL)  # a name may be a template
 
 
 def parse_pairs(text: Text, options: frozenset[str] | None = None) -> tuple[dict[str, Text], Text]:
@@ -21,11 +21,17 @@ def parse_pairs(text: Text, options: frozenset[str] | None = None) -> tuple[dict
     for word in _words(text):
         found = _PAIR.match(word.strip())
         if found and (options is None or found.group(1) in options):
-            pairs[found.group(1)] = Text(_unquoted(found.group(2)), text.where)
+            pairs[Text(found.group(1), text.where)] = Text(_unquoted(found.group(2)), text.where)
         else:
             rest.append(word)
     free = "".join(rest).strip() if rest else ""
     return pairs, Text(free, text.where)
+
+
+def named_words(line: str) -> dict[str, str]:
+    """Return the ``name=value`` words of a line that holds nothing else."""
+    pairs, _ = parse_pairs(Text(line, Where()))
+    return {str(name): str(value) for name, value in pairs.items()}
 
 
 def parse_words(line: str) -> list[str]:

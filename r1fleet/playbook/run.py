@@ -18,7 +18,7 @@ from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.includes import Includes
 from r1fleet.playbook.inherit import as_tuple
 from r1fleet.playbook.interruption import interruption
-from r1fleet.playbook.lookups import find_file
+from r1fleet.playbook.lookups_files import find_file
 from r1fleet.playbook.model import Play, Playbook, Settings, Task
 from r1fleet.playbook.options import Options
 from r1fleet.playbook.perform import Performer

@@ -17,6 +17,7 @@ from r1fleet.playbook.lookups import LOOKUPS
 from r1fleet.playbook.model import Loop, Task
 from r1fleet.playbook.pairs import parse_pairs
 from r1fleet.playbook.reading import Reader
+from r1fleet.playbook.templating import is_lone
 
 _LONE = re.compile(r"^\s*\{\{.*\}\}\s*$", re.DOTALL)
 _RESERVED = frozenset(word.lower() for word in kwlist)
@@ -169,7 +170,7 @@ def _given(known: catalogue.Known, value: Any, written: Written) -> Any:
 
 
 def _is_given(known: catalogue.Known, value: Any) -> bool:
-    return known.free_form is None and is_template(value) and bool(_LONE.match(value))
+    return known.free_form is None and is_template(value) and bool(_LONE.match(value)) and is_lone(value)
 
 
 def _limit(reader: Reader, known: catalogue.Known, written: Written) -> Any:

@@ -18,10 +18,12 @@ from r1fleet.errors import PlaybookError, Where
 from r1fleet.inventory import vault
 from r1fleet.inventory.source import Block, Encrypted, Items, Text
 from r1fleet.playbook.environment import Missing, TextEnvironment, ValueEnvironment, text_of
+from r1fleet.playbook.filters_text import FilterError
 from r1fleet.playbook.lazy import OMIT, LazyList, LazyMap, has_template, is_template, plain
-from r1fleet.playbook.lookups import newlines_kept
+from r1fleet.playbook.lookups_files import newlines_kept
 from r1fleet.playbook.scope import Scope, where_of
 
+LOOKUP_CALLS = frozenset({"lookup", "query", "q"})
 COMPUTED = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, OSError, RecursionError)
 """What a template's own operations raise on wrong data."""
 
@@ -101,7 +103,7 @@ def evaluate(expression: Any, scope: Scope) -> Any:
 
 def truth(expression: Any, scope: Scope) -> bool:
     """Return whether a condition holds; anything but a boolean is an error, as in Ansible."""
-    value = evaluate(expression, scope)
+    value = _condition(expression, scope)
     if value is True or value is False:
         return bool(value)
     what = f"Conditional result ({bool(value)}) was derived from value of type '{type(value).__name__}'. "
@@ -110,6 +112,16 @@ def truth(expression: Any, scope: Scope) -> bool:
         where=where_of(expression),
         hint="add `| bool`, `| length > 0` or a test such as `is defined`",
     )
+
+
+def _condition(expression: Any, scope: Scope) -> Any:
+    """Return what a condition says; a template may give the text of one that stands in a user's file."""
+    if is_template(expression):
+        value = _filled(expression, scope)
+        if isinstance(value, Text) and not is_template(value):
+            return evaluate(value, scope)
+        return _settled(value, expression)
+    return evaluate(expression, scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +170,16 @@ def parse_text(source: str) -> nodes.Template:
     return environment().parse(source)
 
 
+def is_lone(source: str) -> bool:
+    """Tell whether text is one expression in braces with nothing around it; what has no syntax counts as such."""
+    try:
+        body = parse_text(source.strip()).body
+    except jinja2.TemplateSyntaxError:
+        return True
+    parts = body[0].nodes if len(body) == 1 and isinstance(body[0], nodes.Output) else []
+    return len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData)
+
+
 def parse_expression(source: str) -> nodes.Template:
     """Return the syntax tree of a bare expression."""
     parser = Parser(environment(), source, state="variable")
@@ -196,10 +218,25 @@ def _compile_expression(source: str) -> _Compiled:
 
 def _compiled(tree: nodes.Template) -> _Compiled:
     name = None
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Name) and call.node.name in LOOKUP_CALLS:
+            call.args[1:] = [_opened(term) for term in call.args[1:]]
     if len(tree.body) == 1 and isinstance(tree.body[0], nodes.Output) and len(tree.body[0].nodes) == 1:
         only = tree.body[0].nodes[0]
         name = only.name if isinstance(only, nodes.Name) else None
     return _Compiled(environment().from_string(tree), name)
+
+
+def _opened(term: nodes.Expr) -> nodes.Expr:
+    """Return the expression that a template inside of a lookup's term stands for: ``lookup('file', '{{ name }}')``."""
+    if not (isinstance(term, nodes.Const) and isinstance(term.value, str) and "{{" in term.value):
+        return term
+    body = parse_text(term.value).body
+    if len(body) != 1 or not isinstance(body[0], nodes.Output):
+        return term
+    parts = [nodes.Const(part.data) if isinstance(part, nodes.TemplateData) else part for part in body[0].nodes]
+    opened = parts[0] if len(parts) == 1 else nodes.Concat(parts)
+    return opened.set_lineno(term.lineno, override=True).set_environment(environment())  # type: ignore[return-value]
 
 
 class _Files(jinja2.FileSystemLoader):
@@ -292,6 +329,8 @@ def _first_missing(value: Any) -> Missing | None:
 
 
 def _said(error: Exception) -> str:
+    if isinstance(error, FilterError):
+        return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 

@@ -30,7 +30,9 @@ def take_out_refused(playbook: Path, inventory: Path) -> list[str]:
             load_playbook(playbook, inventory=load(inventory), search=Search((playbook.parent,)))
         except FleetError as error:
             told.append(str(error))
-            if not any([_take_out(Path(path), int(line), playbook.parent) for path, line in _PLACE.findall(str(error))]):
+            places = [(Path(path), int(line)) for path, line in _PLACE.findall(str(error))]
+            found = [_take_out(path, line, playbook.parent) for path, line in places]
+            if not any(found):
                 raise NothingLeft(str(error)) from error
         else:
             return told
@@ -40,7 +42,8 @@ def take_out_refused(playbook: Path, inventory: Path) -> list[str]:
 def _take_out(path: Path, line: int, folder: Path) -> bool:
     """Replace the task at a line; where that is no file of tasks, those that name the file."""
     if path.suffix not in (".yml", ".yaml") or not {"tasks", "handlers"} & set(path.parts[len(folder.parts) :]):
-        return any([_take_out_users(found, path.name) for found in folder.rglob("*.yml") if "tasks" in found.parts])
+        users = [_take_out_users(found, path.name) for found in folder.rglob("*.yml") if "tasks" in found.parts]
+        return any(users)
     return _replace(path, [task for task in _tasks(path) if _covers(task, line)][-1:])
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from tests.conformance.grade import Grade
 
 SCORES = Path(__file__).parent / "scores.toml"
-_HEAD = "# Per target: tasks graded, and tasks that end as under Ansible. `python -m tests.conformance raise` writes it.\n"
+_HEAD = (
+    "# Per target: tasks graded, and tasks that end as under Ansible. `python -m tests.conformance raise` writes it.\n"
+)
 
 
 def committed() -> dict[str, Grade]:
@@ -21,7 +23,7 @@ def committed() -> dict[str, Grade]:
 
 def write(grades: Mapping[str, Grade]) -> None:
     """Write scores down."""
-    rows = [f'{name} = {{ tasks = {found.tasks}, same = {found.same} }}\n' for name, found in sorted(grades.items())]
+    rows = [f"{name} = {{ tasks = {found.tasks}, same = {found.same} }}\n" for name, found in sorted(grades.items())]
     SCORES.write_text(_HEAD + "".join(rows))
 
 

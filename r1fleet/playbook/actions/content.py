@@ -17,7 +17,7 @@ from r1fleet.errors import Where
 from r1fleet.inventory import vault
 from r1fleet.playbook.digests import digest_of
 from r1fleet.playbook.filters import to_bool
-from r1fleet.playbook.lookups import find_file, search_folders
+from r1fleet.playbook.lookups_files import find_file, search_folders
 from r1fleet.playbook.templating import Marks, TemplateFailed, render_file
 from r1fleet.playbook.work import Work
 from r1fleet.transport import Blob, Call

@@ -11,7 +11,7 @@ from typing import Any
 from r1fleet.agent.arguments import Spec, validate
 from r1fleet.agent.outcome import ModuleFailed
 from r1fleet.playbook.filters import to_bool
-from r1fleet.playbook.templating import UndefinedVariable, evaluate, render, truth
+from r1fleet.playbook.templating import UndefinedVariable, evaluate, render, render_lazy, truth
 from r1fleet.playbook.work import Work
 from r1fleet.transport import Reply
 
@@ -43,7 +43,10 @@ async def fail(work: Work) -> Reply:
 
 async def check_assertions(work: Work) -> Reply:
     """Fail unless every condition holds."""
-    that = work.task.args["that"]
+    given = render_lazy(work.task.given, work.scope) if "that" not in work.task.args else work.task.args
+    that = given.get("that") if isinstance(given, dict) else None
+    if that is None:
+        return {"changed": False, "failed": True, "msg": 'conditional required in "that" string'}
     for condition in that if isinstance(that, list) else [that]:
         if not truth(condition, work.scope):
             msg = work.args.get("fail_msg", work.args.get("msg")) or "Assertion failed"
