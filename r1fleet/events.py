@@ -118,13 +118,21 @@ class HostCounts:
     ignored: int = 0
 
 
+RUN = ""
+"""The name under which figures of the whole run stand, beside those of hosts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recap(Event):
-    """The end of a playbook run: counts per host, in inventory order; failures of ``pardoned`` hosts were forgotten."""
+    """The end of a playbook run: counts per host, in inventory order; failures of ``pardoned`` hosts were forgotten.
+
+    ``stats`` holds what set_stats kept, by host; what is the whole run's stands under ``RUN``.
+    """
 
     hosts: Mapping[str, HostCounts]
     seconds: float = 0.0
     pardoned: tuple[str, ...] = ()
+    stats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 # --- gangs -----------------------------------------------------------------------------------------

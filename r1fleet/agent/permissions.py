@@ -51,8 +51,8 @@ def current_umask() -> int:
 def _apply_owner(
     ctx: Context, path: str, wanted: Dict[str, Any], diff: Optional[Dict[str, Any]], *, follow: bool
 ) -> bool:
-    uid = -1 if wanted["owner"] is None else _lookup(wanted["owner"], "owner")
-    gid = -1 if wanted["group"] is None else _lookup(wanted["group"], "group")
+    uid = -1 if wanted["owner"] is None else number_of(wanted["owner"], "owner")
+    gid = -1 if wanted["group"] is None else number_of(wanted["group"], "group")
     status = os.stat(path) if follow and os.path.exists(path) else os.lstat(path)
     changed = False
     for name, number, present in (("owner", uid, status.st_uid), ("group", gid, status.st_gid)):
@@ -68,7 +68,8 @@ def _apply_owner(
     return changed
 
 
-def _lookup(name: Union[str, int], kind: str) -> int:
+def number_of(name: Union[str, int], kind: str) -> int:
+    """Return the number of an owner or a group (``kind``) that is given by name or number."""
     try:
         return int(name)
     except ValueError:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import singledispatchmethod
 from typing import Any, TextIO
 
 from r1fleet.console.interface import Renderer
 from r1fleet.console.plain import PlainRenderer
-from r1fleet.console.results import diff_lines, dump, host_name, shown, title
+from r1fleet.console.results import diff_lines, dump, host_name, shown, stat_lines, title
 from r1fleet.console.text import clean, one_line
 from r1fleet.events import Event, ItemResult, Note, PlayStarted, Recap, TaskResult, TaskStarted
 
@@ -17,6 +18,7 @@ _WIDTH = 79
 _SPEAKING = frozenset({"assert", "debug"})
 _INCLUDES = frozenset({"include_role", "include_tasks"})
 _WORDS = {"ok": "ok", "changed": "changed", "skipped": "skipping"}
+_YES = frozenset({"1", "on", "t", "true", "y", "yes"})
 _COUNTS = ("ok", "changed", "unreachable", "failed", "skipped", "rescued", "ignored")
 
 
@@ -99,6 +101,11 @@ class AnsibleRenderer(Renderer):
             pairs = " ".join(f"{name}={getattr(counts, name):<4}" for name in _COUNTS)
             self.lines(f"{one_line(host):<26} : {pairs}")
         self.lines("")
+        if event.stats and os.environ.get("ANSIBLE_SHOW_CUSTOM_STATS", "").lower() in _YES:
+            self._banner("CUSTOM STATS:")
+            for line in stat_lines(event, indent=1):
+                self.lines(*([""] if line.startswith("RUN:") else []), f"\t{line}")
+            self.lines("")
 
     def _begin(self, task: TaskStarted) -> None:
         self._task = task

@@ -19,7 +19,7 @@ from rich.text import Text
 from r1fleet.console.board import Board, Tally, few
 from r1fleet.console.errors import render_error
 from r1fleet.console.interface import Renderer
-from r1fleet.console.results import BAD, details, diff_lines, host_name, message, spoken, title
+from r1fleet.console.results import BAD, details, diff_lines, host_name, message, spoken, stat_lines, title
 from r1fleet.console.text import amount, clean, duration, one_line
 from r1fleet.errors import FleetError
 from r1fleet.events import (
@@ -200,6 +200,8 @@ class LiveRenderer(Renderer):
         self._console.print(table)
         if event.seconds:
             self._print(Text(f"{len(event.hosts)} hosts in {duration(event.seconds)}", "dim"))
+        for line in stat_lines(event):
+            self._print(Text(f"stats {line}"))
 
     def _print_tallies(self, tallies: Sequence[Tally]) -> None:
         for tally in tallies:

@@ -7,7 +7,7 @@ from functools import singledispatchmethod
 from typing import Any, TextIO
 
 from r1fleet.console.interface import Renderer
-from r1fleet.console.results import BAD, details, diff_lines, host_name, message, spoken, title
+from r1fleet.console.results import BAD, details, diff_lines, host_name, message, spoken, stat_lines, title
 from r1fleet.console.text import amount, clean, duration, one_line
 from r1fleet.events import (
     EndpointReady,
@@ -102,6 +102,7 @@ class PlainRenderer(Renderer):
             self.lines(f"recap: {host}: {' '.join(f'{name}={getattr(counts, name)}' for name in fields)}")
         if event.seconds:
             self.lines(f"recap: {len(event.hosts)} hosts in {duration(event.seconds)}")
+        self.lines(*(f"stats: {line}" for line in stat_lines(event)))
 
     @_show.register
     def _(self, event: RankState) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from r1fleet.console.text import clean, one_line, tail
-from r1fleet.events import ItemResult, TaskResult
+from r1fleet.events import RUN, ItemResult, Recap, TaskResult
 
 BAD = frozenset({"failed", "unreachable", "ignored", "rescued"})
 _TAIL = 10
@@ -26,6 +26,13 @@ def host_name(event: TaskResult | ItemResult) -> str:
     """Name the host of a result, and the one where it was done: ``h1 -> h2``."""
     delegate = f" -> {one_line(event.delegate)}" if event.delegate else ""
     return f"{one_line(event.host)}{delegate}"
+
+
+def stat_lines(event: Recap, *, indent: int | None = None) -> Iterator[str]:
+    """Yield what set_stats kept, hosts first, then the whole run, each on a line."""
+    for name in sorted(event.stats, key=lambda name: (name == RUN, name)):
+        told = dump(event.stats[name], indent=indent).replace("\n", "")
+        yield f"{'RUN' if name == RUN else one_line(name)}: {clean(told)}"
 
 
 def message(result: Mapping[str, Any]) -> str:

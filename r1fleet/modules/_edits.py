@@ -80,7 +80,7 @@ def backup(ctx: Context, path: str) -> str:
     """Keep a copy of ``path`` beside it where the argument ``backup`` asks; return its name."""
     if not ctx.args.get("backup") or ctx.check or not os.path.exists(path):
         return ""
-    copy = "{}.{}.{}~".format(path, os.getpid(), time.strftime("%Y-%m-%d@%H:%M:%S"))
+    copy = _backup_name(path)
     try:
         shutil.copy2(path, copy)
         status = os.stat(path)
@@ -88,6 +88,16 @@ def backup(ctx: Context, path: str) -> str:
     except OSError as error:
         ctx.fail("Could not make backup of {} to {}: {}".format(path, copy, error))
     return copy
+
+
+def _backup_name(path: str) -> str:
+    """Return Ansible's kind of name; this process may keep two copies in one second, and neither may be lost."""
+    number = os.getpid()
+    while True:
+        name = "{}.{}.{}~".format(path, number, time.strftime("%Y-%m-%d@%H:%M:%S"))
+        if not os.path.lexists(name):
+            return name
+        number += 1
 
 
 def finish(ctx: Context, path: str, before: bytes | None, after: bytes, reply: dict[str, Any]) -> dict[str, Any]:

@@ -96,9 +96,8 @@ def _from_host(ctx: Context) -> dict[str, Any]:
     if not os.path.isdir(source):
         return _single(ctx, _lying(source), os.path.basename(source))
     dest = ctx.args["dest"]
-    if not source.endswith("/"):
-        dest = os.path.join(dest, os.path.basename(source))
-    changed = _copy_tree(ctx, source.rstrip("/") or "/", dest)
+    target = dest if source.endswith("/") else os.path.join(dest, os.path.basename(source))
+    changed = _copy_tree(ctx, source.rstrip("/") or "/", target)
     if os.path.exists(dest):
         changed = apply_permissions(ctx, dest, follow=False) or changed
     reply = {"changed": changed, "src": source, "dest": dest, "checksum": None, "md5sum": None}

@@ -67,7 +67,7 @@ def run(ctx: Context) -> dict[str, Any]:
             if entry is not None:
                 found.append(entry)
                 if args["limit"] and len(found) >= args["limit"]:
-                    return _reply(found, examined, skipped, "Limit of {} reached.".format(args["limit"]))
+                    return _reply(found, examined, skipped, "Limit of matches reached")
     msg = "Not all paths examined, check warnings for details" if skipped else "All paths examined"
     return _reply(found, examined, skipped, msg)
 

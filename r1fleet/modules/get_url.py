@@ -39,6 +39,8 @@ def run(ctx: Context) -> dict[str, Any]:
     args = ctx.args
     dest = args["dest"]
     known = "" if os.path.isdir(dest) else dest
+    if args["checksum"] and ":" not in args["checksum"]:
+        _wanted(ctx)
     if known:
         there = _already_there(ctx, dest)
         if there is not None:

@@ -7,6 +7,8 @@ from typing import Any
 from r1fleet.agent.context import Context
 from r1fleet.modules import copy
 
+# In a playbook's single quotes they are letters.
+_NEWLINES = ["\n", "\r", "\r\n", "\\n", "\\r", "\\r\\n"]
 _RENDERING = {
     "block_start_string": {"type": "str", "default": "{%"},
     "block_end_string": {"type": "str", "default": "%}"},
@@ -16,7 +18,7 @@ _RENDERING = {
     "comment_end_string": {"type": "str", "default": "#}"},
     "lstrip_blocks": {"type": "bool", "default": False},
     "trim_blocks": {"type": "bool", "default": True},
-    "newline_sequence": {"type": "str", "default": "\n", "choices": ["\n", "\r", "\r\n"]},
+    "newline_sequence": {"type": "str", "default": "\n", "choices": _NEWLINES},
     "output_encoding": {"type": "str", "default": "utf-8"},
 }
 _COPYING = {name: entry for name, entry in copy.ARGUMENTS.items() if name not in ("content", "remote_src")}

@@ -35,6 +35,7 @@ ARGUMENTS = dict(
     src={"type": "path"},
     status_code={"type": "list", "elements": "int", "default": [200]},
     timeout={"type": "int", "default": 30},
+    _entries={"type": "list", "elements": "dict"},
     **HTTP_ARGUMENTS,
 )
 ARGUMENTS["url_username"] = {"type": "str", "aliases": ["user"]}
@@ -61,10 +62,19 @@ def run(ctx: Context) -> dict[str, Any]:
             content = answer.read()
             reply = _read(answer, args["url"])
     except OSError as error:
-        text = "Status code was -1 and not {}: Request failed: {}".format(args["status_code"], error)
-        ctx.fail(text, status=-1, url=args["url"], redirected=False, elapsed=int(time.monotonic() - started))
+        return _unanswered(ctx, error, int(time.monotonic() - started))
     reply["elapsed"] = int(time.monotonic() - started)
     return _judge(ctx, reply, content)
+
+
+def _unanswered(ctx: Context, error: OSError, elapsed: int) -> dict[str, Any]:
+    """Return or fail with status -1: a caller may expect that nobody answers."""
+    args = ctx.args
+    msg = "Request failed: {}".format(error)
+    told = {"status": -1, "url": args["url"], "redirected": False, "elapsed": elapsed}
+    if -1 not in args["status_code"]:
+        ctx.fail("Status code was -1 and not {}: {}".format(args["status_code"], msg), **told)
+    return dict(told, changed=False, msg=msg)
 
 
 def _has_type(ctx: Context) -> bool:
@@ -75,11 +85,7 @@ def _body(ctx: Context) -> tuple[bytes | None, str]:
     """Return the request's body and its content type."""
     args = ctx.args
     if args["src"]:
-        try:
-            with open(args["src"], "rb") as stream:
-                return stream.read(), ""
-        except OSError as error:
-            ctx.fail("Unable to open source file {}: {}".format(args["src"], error.strerror))
+        return _content(ctx, args["src"]), ""
     body = args["body"]
     if body is None:
         return None, ""
@@ -91,6 +97,16 @@ def _body(ctx: Context) -> tuple[bytes | None, str]:
     if args["body_format"] == "form-multipart":
         return _multipart(ctx, body)
     return (body if isinstance(body, str) else json.dumps(body)).encode("utf-8"), ""
+
+
+def _content(ctx: Context, name: str) -> bytes:
+    """Read a file of the host, or one that the controller offers under its name."""
+    offered = next((entry for entry in ctx.args["_entries"] or [] if entry["path"] == name), None)
+    try:
+        with open(ctx.blob(offered["sha256"]) if offered else name, "rb") as stream:
+            return stream.read()
+    except OSError as error:
+        ctx.fail("Unable to open source file {}: {}".format(name, error.strerror))
 
 
 def _pairs(body: Any) -> list[tuple[str, Any]]:
@@ -109,8 +125,7 @@ def _multipart(ctx: Context, body: Any) -> tuple[bytes, str]:
         if field.get("filename"):
             head += '; filename="{}"'.format(os.path.basename(field["filename"]))
             if content is None:
-                with open(field["filename"], "rb") as stream:
-                    content = stream.read()
+                content = _content(ctx, field["filename"])
         if field.get("mime_type") or field.get("filename"):
             head += "\r\nContent-Type: {}".format(field.get("mime_type") or "application/octet-stream")
         raw = content if isinstance(content, bytes) else str("" if content is None else content).encode("utf-8")
@@ -127,6 +142,8 @@ def _read(answer: Any, url: str) -> dict[str, Any]:
     good = status is None or status < 300
     text = "OK ({} bytes)".format(length) if good else "HTTP Error {}: {}".format(status, answer.reason)
     final = answer.geturl() or url
+    if "location" in headers:
+        headers["location"] = urllib.parse.urljoin(final, headers["location"])
     cookies = dict(
         pair.split(";", 1)[0].split("=", 1) for pair in answer.headers.get_all("Set-Cookie") or [] if "=" in pair
     )
@@ -151,6 +168,8 @@ def _judge(ctx: Context, reply: dict[str, Any], content: bytes) -> dict[str, Any
         reply.pop("changed")
         msg = reply.pop("msg")
         ctx.fail("Status code was {} and not {}: {}".format(reply["status"], args["status_code"], msg), **reply)
+    if reply["status"] is not None and reply["status"] >= 300:
+        reply["body"] = text
     if args["dest"]:
         reply.update(_save(ctx, reply, content))
     return reply
@@ -171,8 +190,7 @@ def _save(ctx: Context, reply: dict[str, Any], content: bytes) -> dict[str, Any]
     draft = os.path.join(ctx.scratch(), "answer")
     with open(draft, "wb") as stream:
         stream.write(content)
-    changed = digest(draft, "sha256") != digest(dest, "sha256")
-    if changed:
+    if digest(draft, "sha256") != digest(dest, "sha256"):
         install(draft, dest, mode=wanted_mode(ctx, dest), in_place=ctx.args["unsafe_writes"])
-    changed = apply_permissions(ctx, dest) or changed
-    return dict(path_info(dest), path=dest, changed=changed)
+    apply_permissions(ctx, dest)
+    return dict(path_info(dest), path=dest, changed=True)  # as Ansible calls it, whatever lay there

@@ -55,6 +55,7 @@ def run(playbook: Playbook, inventory: Inventory, transport: Transport, observer
             {name: host.counts for name, host in state.hosts.items() if host.counts != HostCounts()},
             time.monotonic() - begin,
             tuple(name for name, host in state.hosts.items() if host.pardoned),
+            state.stats,
         )
         observer(recap)
     if not state.starting:

@@ -96,7 +96,7 @@ class RunState:
         self.observer = observer
         self.hosts: dict[str, HostState] = {}
         self.play: PlayState | None = None
-        self.custom_stats: dict[str, Any] = {}
+        self.stats: dict[str, dict[str, Any]] = {}  # what set_stats keeps, by host, or of the run as a whole
         self.at: tuple[str, Task] | None = None  # the task that was last begun, with its title
         self.through: set[str] = set()  # hosts that have ended it
         self.starting = options.start_at_task is None  # False while --start-at-task is still looked for

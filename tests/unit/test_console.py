@@ -19,6 +19,7 @@ from r1fleet.console.jsonlines import JsonRenderer
 from r1fleet.console.live import LiveRenderer
 from r1fleet.errors import HostFailed, InventoryError, UsageError, Where
 from r1fleet.events import (
+    RUN,
     EndpointReady,
     Event,
     HostCounts,
@@ -211,6 +212,16 @@ def test_plain_lines() -> None:
     assert shown("plain", PLAYBOOK + OTHERS) == PLAIN
 
 
+def test_figures_of_the_run_stand_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    recap = Recap({"h1": HostCounts(ok=1)}, stats={RUN: {"built": 2}, "h1": {"kept": ["a"]}})
+    assert shown("plain", (recap,)).splitlines()[1:] == ['stats: h1: {"kept": ["a"]}', 'stats: RUN: {"built": 2}']
+    assert "CUSTOM STATS" not in shown("ansible", (recap,))
+    monkeypatch.setenv("ANSIBLE_SHOW_CUSTOM_STATS", "yes")
+    told = shown("ansible", (recap,)).splitlines()
+    at = next(number for number, line in enumerate(told) if line.startswith("CUSTOM STATS: *"))
+    assert told[at + 1 : at + 5] == ['\th1: { "kept": [  "a" ]}', "", '\tRUN: { "built": 2}', ""]
+
+
 def test_a_pipe_gets_plain_lines() -> None:
     assert shown("auto", PLAYBOOK + OTHERS) == PLAIN
 
@@ -313,7 +324,7 @@ def test_json_lines_hold_every_field() -> None:
             "looped": False, "seconds": 0.0, "delegate": "",
         },
         {
-            "event": "recap", "time": 1.235, "seconds": 0.0, "pardoned": [],
+            "event": "recap", "time": 1.235, "seconds": 0.0, "pardoned": [], "stats": {},
             "hosts": {"h1": {
                 "ok": 1, "changed": 0, "unreachable": 0, "failed": 0, "skipped": 0, "rescued": 0, "ignored": 0,
             }},

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from r1fleet.errors import ExitCode, HostUnreachable, Interrupted, PlaybookError
-from r1fleet.events import HostCounts, ItemResult, Recap, TaskResult, TaskStarted
+from r1fleet.events import RUN, HostCounts, ItemResult, Recap, TaskResult, TaskStarted
 from r1fleet.playbook import exit_code
 from r1fleet.transport import Call, Reply
 from tests.plays import FakeTransport, Project, shell
@@ -630,3 +630,20 @@ def test_loops_and_variables_that_lead_nowhere_are_told(project: Project) -> Non
     assert "requires a list" in told.result("text")["msg"]
     assert "circular variable: a -> b -> a" in told.result("circle")["msg"]
     assert all("site.yaml:" in told.result(name)["msg"] for name in ("absent", "text", "circle"))
+
+
+def test_figures_add_up_over_hosts_and_tasks(project: Project) -> None:
+    told = project.tasks("""
+        - set_stats: {data: {count: 1, names: ["{{ inventory_hostname }}"], kept: {a: 1}}}
+        - set_stats: {data: {count: text, kept: {b: "{{ inventory_hostname }}"}}}
+        - set_stats: {data: {last: "{{ inventory_hostname }}"}, aggregate: false}
+        - set_stats: {data: {own: "{{ n }}"}, per_host: true}
+          name: per host
+    """)
+    assert dict(told.recap.stats) == {
+        RUN: {"count": 3, "names": ["h1", "h2", "h3"], "kept": {"a": 1, "b": "h3"}, "last": "h3"},
+        "h1": {"own": 1},
+        "h2": {"own": 2},
+        "h3": {"own": 3},
+    }
+    assert told.result("per host")["ansible_stats"] == {"data": {"own": 1}, "per_host": True, "aggregate": True}

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,9 @@ def plan_copy(work: Work) -> Call:
         text = content if isinstance(content, str) else json.dumps(content)
         entries, blobs = of_bytes(text.encode("utf-8", "surrogateescape"))
     else:
-        source = source_path(work, str(args.pop("src", "")), "files")
+        if not args.get("src"):
+            raise TemplateFailed("src (or content) is required", where=work.task.where)
+        source = source_path(work, str(args.pop("src")), "files")
         entries, blobs = of_path(
             source,
             whole=str(work.args["src"]).endswith("/"),
@@ -60,7 +62,30 @@ def plan_template(work: Work) -> Call:
     except (UnicodeEncodeError, LookupError) as error:
         raise TemplateFailed(f"cannot write the text as {encoding}: {error}", where=Where(str(path))) from error
     entries[0]["mode"] = _mode(path.stat())
-    return work.call("template", {**args, "_entries": entries, "_name": path.name.removesuffix(".j2")}, blobs)
+    return work.call("template", {**args, "_entries": entries, "_name": path.name}, blobs)
+
+
+def plan_uri(work: Work) -> Call:
+    """Return the call that sends a request; files that it sends are the controller's, unless ``remote_src`` says no."""
+    args = dict(work.args)
+    names = [] if to_bool(args.get("remote_src", False)) else list(_sent_files(args))
+    entries: list[dict[str, Any]] = []
+    blobs: list[Blob] = []
+    for name in dict.fromkeys(names):
+        found, more = of_path(source_path(work, name, "files"), whole=False, follow=True)
+        entries += [{**entry, "path": name} for entry in found]
+        blobs += more
+    return work.call("uri", {**args, "_entries": entries} if entries else args, tuple(blobs))
+
+
+def _sent_files(args: Mapping[str, Any]) -> Iterator[str]:
+    if args.get("src"):
+        yield str(args["src"])
+    body = args.get("body")
+    if args.get("body_format") == "form-multipart" and isinstance(body, Mapping):
+        for field in body.values():
+            if isinstance(field, Mapping) and field.get("filename") and field.get("content") is None:
+                yield str(field["filename"])
 
 
 def of_bytes(content: bytes) -> Offer:

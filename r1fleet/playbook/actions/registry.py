@@ -10,7 +10,11 @@ from r1fleet.playbook.digests import with_digests
 from r1fleet.playbook.work import Work
 from r1fleet.transport import Call, Reply
 
-PLANS: Mapping[str, Callable[[Work], Call]] = {"copy": content.plan_copy, "template": content.plan_template}
+PLANS: Mapping[str, Callable[[Work], Call]] = {
+    "copy": content.plan_copy,
+    "template": content.plan_template,
+    "uri": content.plan_uri,
+}
 """Actions that become one call of a module, made without waiting for anything."""
 
 ACTIONS: Mapping[str, Callable[[Work], Awaitable[Reply]]] = {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shlex
+from functools import partial
 from pathlib import Path
 
 from r1fleet.errors import Where
 from r1fleet.inventory import vault
 from r1fleet.playbook.actions.content import of_path, source_path
-from r1fleet.playbook.digests import sha256_of, with_digests
+from r1fleet.playbook.digests import with_digests
 from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.pairs import parse_words
 from r1fleet.playbook.work import Work
@@ -50,50 +52,78 @@ async def script(work: Work) -> Reply:
     """Run one of the controller's scripts on the host; nothing of it stays there."""
     words = parse_words(str(work.args["cmd"]))
     path = source_path(work, words[0], "files")
+    left_out = await _left_out(work)
+    if left_out is not None:
+        return left_out
+    if work.manner.check:
+        if work.args.get("creates") or work.args.get("removes"):
+            return {"changed": True}
+        return {"changed": False, "skipped": True, "msg": "Check mode is not supported for this task."}
     content = await asyncio.to_thread(path.read_text, encoding="utf-8", errors="surrogateescape")
     content = vault.plain_text(content, Where(str(path), 1))
     interpreter = [str(work.args["executable"])] if work.args.get("executable") else []
     command = shlex.join(interpreter) + ' "$d/script" ' + shlex.join(words[1:])
-    args = {name: work.args[name] for name in ("chdir", "creates", "removes") if work.args.get(name)}
-    call = work.call(
-        "shell", {**args, "cmd": _SCRIPT.format(command=command.strip()), "stdin": content, "stdin_add_newline": False}
-    )
-    reply = await work.submit(call)
+    args = {"cmd": _SCRIPT.format(command=command.strip()), "stdin": content, "stdin_add_newline": False}
+    if work.args.get("chdir"):
+        args["chdir"] = work.args["chdir"]
+    reply = await work.submit(work.call("shell", args))
     reply.pop("cmd", None)
     return reply
+
+
+async def _left_out(work: Work) -> Reply | None:
+    """Return the reply where ``creates`` or ``removes`` says that a script need not run."""
+    for name, stays, why in (("creates", True, "exists"), ("removes", False, "does not exist")):
+        if not work.args.get(name):
+            continue
+        path = str(work.args[name])
+        seen = await work.submit(work.call("stat", {"path": path, "follow": True, "get_checksum": False}))
+        if bool(seen.get("stat", {}).get("exists")) is stays:
+            return {"changed": False, "skipped": True, "msg": f"{path} {why}, matching {name} option"}
+    return None
 
 
 async def fetch(work: Work) -> Reply:
     """Bring a file from the host to the controller."""
     source, dest = str(work.args["src"]), str(work.args["dest"])
-    target = _fetch_target(work, source, dest)
-    before = await asyncio.to_thread(_digest, target)
-    session = await work.session()
     if work.manner.check:
-        return {"changed": False, "skipped": True, "msg": "fetch does not run in check mode"}
+        return {"changed": False, "skipped": True, "msg": "check mode not (yet) supported for this module"}
+    target = _fetch_target(work, source, dest)
+    if target.is_dir():
+        msg = "dest is an existing directory, use a trailing slash if you want to fetch src into that directory"
+        return {"changed": False, "failed": True, "msg": msg}
+    before = await asyncio.to_thread(_digests, target)
+    session = await work.session()
     reply = await asyncio.to_thread(session.fetch, source, target, become=work.manner.become)
-    if reply.get("failed") and to_bool(work.args.get("fail_on_missing", True)) is False:
-        return {"changed": False, "failed": False, "msg": f"{reply.get('msg')}, ignored", "file": source}
     if reply.get("failed"):
-        return {"changed": False, "file": source, **reply}
-    return {
-        "changed": before != reply.get("sha256"),
-        "dest": str(target),
-        "checksum": reply.get("sha256"),
-        "remote_checksum": reply.get("sha256"),
-        "size": reply.get("size"),
-    }
+        return _not_fetched(work, source, reply)
+    after = await asyncio.to_thread(_digests, target)
+    told = {"dest": str(target), "md5sum": after["md5"], "checksum": after["sha1"]}
+    if before == after:
+        return {"changed": False, "file": source, **told}
+    return {"changed": True, "remote_md5sum": None, "remote_checksum": after["sha1"], **told}
+
+
+def _not_fetched(work: Work, source: str, reply: Reply) -> Reply:
+    """Return the reply of a file that did not come; what is not there may be no failure."""
+    msg = str(reply.get("msg")).removesuffix(", ignored")
+    if to_bool(work.args.get("fail_on_missing", True)) is False:
+        return {"changed": False, "failed": False, "msg": f"{msg}, ignored", "file": source}
+    return {"changed": False, "failed": True, "msg": msg, "file": source}
 
 
 async def unarchive(work: Work) -> Reply:
     """Unpack an archive; one of the controller's travels first."""
     args = dict(work.args)
-    source = str(args.get("src", ""))
-    if to_bool(args.get("remote_src")) or "://" in source:
+    if "copy" in args and "remote_src" in args:
+        return {"changed": False, "failed": True, "msg": "parameters are mutually exclusive: copy|remote_src"}
+    on_host = to_bool(args.get("remote_src", False)) or to_bool(args.get("copy", True)) is False
+    if on_host:
         return await work.submit(work.call("unarchive", args))
-    path = source_path(work, source, "files")
-    entries, blobs = await with_digests(lambda: of_path(path, whole=False, follow=True))
-    return await work.submit(work.call("unarchive", {**args, "_entries": entries, "_name": Path(source).name}, blobs))
+    path = source_path(work, str(args.get("src", "")), "files")
+    decrypt = to_bool(args.get("decrypt", True)) is not False
+    entries, blobs = await with_digests(lambda: of_path(path, whole=False, follow=True, decrypt=decrypt))
+    return await work.submit(work.call("unarchive", {**args, "_entries": entries, "_name": path.name}, blobs))
 
 
 def _as_other(become: Become, command: str) -> tuple[str, bytes]:
@@ -112,5 +142,12 @@ def _fetch_target(work: Work, source: str, dest: str) -> Path:
     return folder / work.state.name / source.lstrip("/")
 
 
-def _digest(path: Path) -> str | None:
-    return sha256_of(path) if path.is_file() else None
+def _digests(path: Path) -> dict[str, str]:
+    """Return a file's digests as Ansible tells them; none where it is not there."""
+    if not path.is_file():
+        return {}
+    found = {}
+    for name in ("md5", "sha1"):
+        with path.open("rb") as stream:
+            found[name] = hashlib.file_digest(stream, partial(hashlib.new, name, usedforsecurity=False)).hexdigest()
+    return found

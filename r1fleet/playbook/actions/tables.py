@@ -100,7 +100,7 @@ CONTROLLER: Mapping[str, Row] = {
     "raw": Row({"_command": NAMED, "executable": STR}, "_command"),
     "script": Row({"cmd": NAMED, "chdir": STR, "creates": STR, "removes": STR, "executable": STR}, "cmd"),
     "set_fact": Row({"cacheable": BOOL}, any_argument=True),
-    "set_stats": Row({"data": {"type": "dict", "required": True}, "per_host": BOOL, "aggregate": BOOL}),
+    "set_stats": Row({"data": {"type": "raw", "required": True}, "per_host": BOOL, "aggregate": BOOL}),
     "template": Row(module="template", local=True),
     "unarchive": Row(module="unarchive"),
     "validate_argument_spec": Row(

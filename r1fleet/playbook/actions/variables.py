@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from r1fleet.errors import Where
+from r1fleet.events import RUN
 from r1fleet.inventory.source import Block as Written
 from r1fleet.inventory.source import load_yaml
 from r1fleet.playbook.actions.content import source_path
@@ -34,13 +35,33 @@ async def set_fact(work: Work) -> Reply:
 
 
 async def set_stats(work: Work) -> Reply:
-    """Keep figures of the run."""
+    """Keep figures of the run, or of the host; they are shown at the end."""
     data = work.args["data"]
-    if to_bool(work.args.get("per_host", False)):
-        work.run.custom_stats.setdefault(work.state.name, {}).update(data)
-    else:
-        work.run.custom_stats.update(data)
-    return {"changed": False, "ansible_stats": {"data": data, "per_host": False, "aggregate": True}}
+    if not isinstance(data, Mapping):
+        return _failed("The 'data' option needs to be a dictionary/hash")
+    wrong = [name for name in data if not _NAME.match(str(name))]
+    if wrong:
+        return _failed(
+            f"The variable name {wrong[0]!r} is not valid. Variables must start with a letter or underscore."
+        )
+    per_host = bool(to_bool(work.args.get("per_host", False)))
+    aggregate = bool(to_bool(work.args.get("aggregate", True)))
+    kept = work.run.stats.setdefault(work.state.name if per_host else RUN, {})
+    for name, value in data.items():
+        kept[name] = _added(kept[name], value) if aggregate and name in kept else value
+    return {"changed": False, "ansible_stats": {"data": dict(data), "per_host": per_host, "aggregate": aggregate}}
+
+
+def _added(before: Any, value: Any) -> Any:
+    """Add a figure to the one before: mappings are merged, anything of another type is left out, as with Ansible."""
+    if not isinstance(value, type(before)):
+        return before
+    if isinstance(before, Mapping):
+        return combine(before, value, recursive=True)
+    try:
+        return before + value
+    except TypeError:
+        return before
 
 
 async def include_vars(work: Work) -> Reply:
