@@ -6,7 +6,8 @@ import fnmatch
 import os
 import re
 
-from r1fleet.agent.context import Context, Done
+from r1fleet.agent.context import Context
+from r1fleet.agent.process import Done
 
 _GZIP = b"\x1f\x8b"
 _REFUSED = {

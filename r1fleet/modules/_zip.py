@@ -11,10 +11,11 @@ import zipfile
 import zlib
 from typing import Any
 
-from r1fleet.agent.context import Context, Done
+from r1fleet.agent.context import Context
 from r1fleet.agent.files import current_umask
 from r1fleet.agent.modes import parse_mode
 from r1fleet.agent.permissions import number_of
+from r1fleet.agent.process import Done
 
 _UNIX = 3
 _UNIX_TIME = 0x5455  # the extra field with a time that knows its zone
