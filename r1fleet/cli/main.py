@@ -42,6 +42,7 @@ COMMANDS = {
     "init": Entry("init", "Make a new project folder with examples"),
     "provision": Entry("provision", "Turn bare hosts into hosts that can serve"),
     "play": Entry("play", "Run any playbook (ansible-playbook's flags)"),
+    "lint": Entry("lint", "Tell what of roles and playbooks is outside the subset; never connects"),
     "plan": Entry("plan", "Show every rank's exact command; never connects"),
     "launch": Entry("launch", "Start one coordinated gang of ranks: all or none"),
     "status": Entry("status", "Show every cluster, every rank, at a glance"),

@@ -11,7 +11,7 @@ from jinja2 import nodes
 
 from r1fleet.agent.arguments import Row, Spec, validate
 from r1fleet.agent.outcome import ModuleFailed
-from r1fleet.errors import PlaybookError, Where
+from r1fleet.errors import Where
 from r1fleet.inventory.source import Text
 from r1fleet.playbook import catalogue
 from r1fleet.playbook.keywords import nearest
@@ -20,7 +20,14 @@ from r1fleet.playbook.lookups import LOOKUPS
 from r1fleet.playbook.model import Block, Node, Settings, Task
 from r1fleet.playbook.problems import Problems
 from r1fleet.playbook.scope import where_of
-from r1fleet.playbook.templating import LOOKUP_CALLS, environment, parse_expression, parse_text, syntax_error
+from r1fleet.playbook.templating import (
+    LOOKUP_CALLS,
+    environment,
+    parse_expression,
+    parse_text,
+    shifted,
+    syntax_error,
+)
 
 _SAMPLES = {
     "bool": False,
@@ -39,6 +46,7 @@ REFUSED_FILTERS = {
     "unvault": "encrypted values and files are read as they are",
     **dict.fromkeys(("ipaddr", "ipv4", "ipv6", "ipwrap", "ipsubnet", "nthhost", "ipmath"), _ADDRESSES),
 }
+_NO_PLUGINS = "docs/playbooks.md lists those that are here; plugins of roles and collections are not loaded"
 _EXPRESSIONS = ("until", "changed_when", "failed_when")
 
 
@@ -115,25 +123,26 @@ def check_template(text: Text, parse: Callable[[str], nodes.Template], problems:
     except jinja2.TemplateSyntaxError as error:
         problems.take(syntax_error(error, text.where))
         return
-    for unknown in unknown_names(tree):
-        problems.take(PlaybookError(unknown.what, where=text.where, hint=unknown.hint))
+    for line, what, hint in unknown_names(tree):
+        problems.add(what, shifted(text.where, line), hint=hint)
 
 
-def unknown_names(tree: nodes.Template) -> Iterator[PlaybookError]:
-    """Find filters, tests and lookups that do not exist."""
+def unknown_names(tree: nodes.Template) -> Iterator[tuple[int, str, str]]:
+    """Find filters, tests and lookups that do not exist: line, what is wrong, hint."""
     known = environment()
     for used in tree.find_all((nodes.Filter, nodes.Test)):
         table, kind = (known.filters, "filter") if isinstance(used, nodes.Filter) else (known.tests, "test")
         name = _stem(used.name)
         if name not in table and name in REFUSED_FILTERS:
-            yield PlaybookError(f"{kind} {used.name!r} is not supported", hint=REFUSED_FILTERS[name])
+            yield used.lineno, f"{kind} {used.name!r} is not supported", REFUSED_FILTERS[name]
         elif name not in table:
-            yield PlaybookError(f"unknown {kind} {used.name!r}", hint=nearest(name, table))
+            yield used.lineno, f"unknown {kind} {used.name!r}", nearest(name, table) or _NO_PLUGINS
     for call in tree.find_all(nodes.Call):
         if isinstance(call.node, nodes.Name) and call.node.name in LOOKUP_CALLS and call.args:
             first = call.args[0]
             if isinstance(first, nodes.Const) and str(first.value).rpartition(".")[2] not in LOOKUPS:
-                yield PlaybookError(f"unknown lookup {first.value!r}", hint=nearest(str(first.value), LOOKUPS))
+                hint = nearest(str(first.value), LOOKUPS) or _NO_PLUGINS
+                yield call.lineno, f"unknown lookup {first.value!r}", hint
 
 
 def _stem(name: str) -> str:

@@ -10,8 +10,7 @@ from r1fleet.agent.arguments import ArgumentError, check_names
 from r1fleet.inventory.source import Block as Written
 from r1fleet.inventory.source import Text
 from r1fleet.playbook import catalogue
-from r1fleet.playbook.catalogue import COLLECTIONS
-from r1fleet.playbook.keywords import check_collections, nearest
+from r1fleet.playbook.keywords import nearest
 from r1fleet.playbook.lazy import is_template
 from r1fleet.playbook.model import Settings
 from r1fleet.playbook.problems import Problems
@@ -31,8 +30,6 @@ _SINGLE = (
 def handed_down(outer: Settings, written: Mapping[Any, Any], problems: Problems) -> Settings:
     """Return the settings inside of what is written, given those outside."""
     changes: dict[str, Any] = {}
-    if isinstance(written, Written) and "collections" in written:
-        check_collections(written, COLLECTIONS, problems)
     for name in _LISTS:
         if name in written:
             changes[name] = getattr(outer, name) + as_tuple(written[name], split=name == "tags")

@@ -18,9 +18,8 @@ INHERITED = frozenset(
         "vars", "when",
     }
 )  # fmt: skip
-ACCEPTED = frozenset(
-    {"name", "collections"}
-)  # collections: names are resolved in a fixed set, searching another is refused
+# `collections` changes nothing: a module is the one that is here, and an unknown name is an error.
+ACCEPTED = frozenset({"name", "collections"})
 PLAY = ACCEPTED | (INHERITED - {"when", "notify", "delegate_to", "delegate_facts"}) | frozenset(
     {
         "force_handlers", "gather_facts", "gather_subset", "gather_timeout", "handlers", "hosts",
@@ -54,16 +53,6 @@ def check_keywords(found: Written, known: Iterable[str], what: str, problems: Pr
     for key in found:
         if key not in allowed:
             report_keyword(str(key), allowed, what, problems, found.at(key))
-
-
-def check_collections(written: Written, known: Iterable[str], problems: Problems) -> None:
-    """Report each collection that would be searched for modules and is not here."""
-    value = written.get("collections") or []
-    for name in value if isinstance(value, list) else [value]:
-        if f"{name}." not in known:
-            problems.add(
-                f"collection {str(name)!r} is not here", written.at("collections"), hint="name modules in full"
-            )
 
 
 def report_keyword(key: str, known: Iterable[str], what: str, problems: Problems, where: Where) -> None:

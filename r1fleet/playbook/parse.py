@@ -10,7 +10,6 @@ from r1fleet.errors import PlaybookError, Where
 from r1fleet.inventory.source import Block as Written
 from r1fleet.inventory.source import Text, where_of
 from r1fleet.playbook import keywords
-from r1fleet.playbook.catalogue import COLLECTIONS
 from r1fleet.playbook.check import check_values
 from r1fleet.playbook.inherit import as_tuple, handed_down
 from r1fleet.playbook.lazy import has_template
@@ -83,18 +82,24 @@ def _imported(reader: Reader, item: Written, stack: tuple[Path, ...]) -> Iterato
 
 def _play(reader: Reader, item: Written) -> Play | None:
     problems = reader.problems
-    keywords.check_keywords(item, keywords.PLAY, "play", problems)
-    keywords.check_collections(item, COLLECTIONS, problems)
-    if not item.get("hosts"):
-        problems.add("a play needs `hosts`", item.where)
+    variables = check_play(item, problems)
+    if variables is None:
         return None
-    _check_choices(item, problems)
-    variables = _play_vars(item, problems)
     written = {key: value for key, value in item.items() if key != "vars"}
     settings = handed_down(reader.settings, written, problems)
     inside = reader.inside(settings=settings, handlers=[], uses=[], named=[], once=set())
     static = inside.inside(extra_vars={**variables, **reader.extra_vars})
     return _with_sections(static, item, settings, variables)
+
+
+def check_play(item: Written, problems: Problems) -> Mapping[str, Any] | None:
+    """Check a play's own keywords and return its variables; None where it has no hosts."""
+    keywords.check_keywords(item, keywords.PLAY, "play", problems)
+    if not item.get("hosts"):
+        problems.add("a play needs `hosts`", item.where)
+        return None
+    _check_choices(item, problems)
+    return _play_vars(item, problems)
 
 
 def _with_sections(reader: Reader, item: Written, settings: Settings, variables: Mapping[str, Any]) -> Play:

@@ -25,6 +25,11 @@ class Problems:
             self._seen.add(str(error))
             self._found.append(error)
 
+    @property
+    def found(self) -> tuple[FleetError, ...]:
+        """Return what was noted, in order."""
+        return tuple(self._found)
+
     @contextmanager
     def catch(self) -> Iterator[None]:
         """Note the FleetError that the body raises, and go on behind it."""

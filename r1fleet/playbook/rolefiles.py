@@ -34,6 +34,8 @@ def locate(reader: Reader, name: str, where: Where) -> Path:
     candidates = (
         [reader.playbook_dir / name, Path(name).expanduser()] if "/" in name else [folder / name for folder in folders]
     )
+    if name.count(".") == 2:
+        candidates += _in_collections(reader, *name.split("."))
     found = next((path for path in candidates if path.is_dir()), None)
     if found is not None:
         return found.resolve()
@@ -42,6 +44,15 @@ def locate(reader: Reader, name: str, where: Where) -> Path:
     )
     looked = ", ".join(dict.fromkeys(str(path.parent) for path in candidates))
     raise PlaybookError(f"role {name!r} not found", where=where, hint=nearest(name, known) or f"looked in {looked}")
+
+
+def _in_collections(reader: Reader, namespace: str, collection: str, role: str) -> list[Path]:
+    """Return where a role of a collection may lie: around this file, beside the playbook, at the user's."""
+    near = reader.role.path if reader.role is not None else reader.playbook_dir
+    around = [folder for folder in near.parents if folder.name == "ansible_collections"]
+    beside = [reader.playbook_dir, *reader.search.folders, Path("~/.ansible").expanduser()]
+    trees = [*around, *(folder / "collections" / "ansible_collections" for folder in beside)]
+    return [tree / namespace / collection / "roles" / role for tree in trees]
 
 
 def entry(folder: Path, stem: str) -> Path | None:

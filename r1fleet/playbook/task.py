@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from keyword import kwlist
 from typing import Any
 
@@ -12,6 +12,7 @@ from r1fleet.inventory.source import Block as Written
 from r1fleet.inventory.source import Text, where_of
 from r1fleet.playbook import catalogue, keywords
 from r1fleet.playbook.inherit import as_tuple, handed_down
+from r1fleet.playbook.instead import instead_of, is_foreign
 from r1fleet.playbook.lazy import is_template
 from r1fleet.playbook.lookups import LOOKUPS
 from r1fleet.playbook.model import Loop, Task
@@ -75,7 +76,7 @@ def read_task(reader: Reader, written: Written) -> Task | None:
 def _action(reader: Reader, written: Written) -> tuple[str, Any, Where] | None:
     """Find which key is the action; report every other key that is no keyword."""
     allowed = keywords.HANDLER if reader.in_handlers else keywords.TASK
-    actions = [key for key in written if key in {"action", "local_action"} or _is_known(reader, written, key)]
+    actions = [key for key in written if key in {"action", "local_action"} or is_known(reader, written, key)]
     strange = [key for key in written if key not in allowed and key not in actions and not str(key).startswith("with_")]
     if not actions:
         _no_action(reader, written, strange)
@@ -92,7 +93,7 @@ def _action(reader: Reader, written: Written) -> tuple[str, Any, Where] | None:
     return str(key), written[key], written.at(key)
 
 
-def _is_known(reader: Reader, written: Written, key: Any) -> bool:
+def is_known(reader: Reader, written: Written, key: Any) -> bool:
     """Tell whether a key names a module; raise PlaybookError where the user's own of that name cannot be used."""
     try:
         return reader.library.find(str(key)) is not None
@@ -111,10 +112,16 @@ def _no_action(reader: Reader, written: Written, strange: list[Any]) -> None:
         if name in keywords.REFUSED:
             keywords.report_keyword(name, (), "task", reader.problems, written.at(key))
             continue
-        hint = keywords.nearest(catalogue.short_name(name), reader.library.names()) or keywords.nearest(
-            name, keywords.TASK
-        )
+        hint = _hint(reader, name, keywords.TASK)
         reader.problems.add(f"unknown module {name!r}{_of_task(written)}", written.at(key), hint=hint)
+
+
+def _hint(reader: Reader, name: str, others: Iterable[str] = ()) -> str:
+    """Return the nearest name of a module, or of something else that may stand there, else what to use instead."""
+    if is_foreign(name):
+        return instead_of(name)
+    near = keywords.nearest(catalogue.short_name(name), reader.library.names()) or keywords.nearest(name, others)
+    return near or instead_of(name)
 
 
 def _of_task(written: Written) -> str:
@@ -132,9 +139,8 @@ def _spelled_out(reader: Reader, value: Any, where: Where) -> tuple[str, Any, Wh
     else:
         reader.problems.add("an action is `name arguments` or a mapping with `module`", where)
         return None
-    if not _is_known(reader, Written(where), name):
-        hint = keywords.nearest(catalogue.short_name(name), reader.library.names())
-        reader.problems.add(f"unknown module {name!r}", where, hint=hint)
+    if not is_known(reader, Written(where), name):
+        reader.problems.add(f"unknown module {name!r}", where, hint=_hint(reader, name))
         return None
     return name, args, where
 

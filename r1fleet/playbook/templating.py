@@ -162,7 +162,7 @@ def render_file(path: Path, folders: tuple[Path, ...], scope: Scope, marks: Mark
 
 def syntax_error(error: jinja2.TemplateSyntaxError, where: Where | None) -> PlaybookError:
     """Return a template's syntax error with its position in the user's file."""
-    return PlaybookError(f"template error: {error.message}", where=_shifted(where, error.lineno))
+    return PlaybookError(f"template error: {error.message}", where=shifted(where, error.lineno))
 
 
 def parse_text(source: str) -> nodes.Template:
@@ -268,11 +268,11 @@ def _run(compiled: _Compiled, scope: Scope, source: Any) -> Any:
             return context.resolve(compiled.name)
         return _joined(compiled.template, context, where)
     except jinja2.UndefinedError as error:
-        raise UndefinedVariable(str(error.message), where=_shifted(where, _line(error.__traceback__))) from error
+        raise UndefinedVariable(str(error.message), where=shifted(where, _line(error.__traceback__))) from error
     except jinja2.TemplateError as error:
-        raise TemplateFailed(str(error.message), where=_shifted(where, _line(error.__traceback__))) from error
+        raise TemplateFailed(str(error.message), where=shifted(where, _line(error.__traceback__))) from error
     except COMPUTED as error:
-        raise TemplateFailed(_said(error), where=_shifted(where, _line(error.__traceback__))) from error
+        raise TemplateFailed(_said(error), where=shifted(where, _line(error.__traceback__))) from error
 
 
 def _joined(template: jinja2.Template, context: Context, where: Where | None) -> Any:
@@ -287,7 +287,7 @@ def _joined(template: jinja2.Template, context: Context, where: Where | None) ->
     if len(values) < 2:
         return values[0] if values else None
     if missing is not None:
-        raise UndefinedVariable(missing[0].message, where=_shifted(where, missing[1]))
+        raise UndefinedVariable(missing[0].message, where=shifted(where, missing[1]))
     return "".join(map(text_of, values))
 
 
@@ -354,7 +354,8 @@ def _place(trace: TracebackType | None) -> Where | None:
     return found
 
 
-def _shifted(where: Where | None, line: int) -> Where | None:
+def shifted(where: Where | None, line: int) -> Where | None:
+    """Return the place of a template's own line, given where its text begins."""
     if where is None or where.line is None:
         return Where(where.path, line) if where is not None else None
     return where if line <= 1 else Where(where.path, where.line + line - 1)

@@ -142,7 +142,6 @@ def test_templates_stand_in_for_values_that_only_the_run_knows(project: Project)
         ("- {hosts: all, strategy: quick}", "strategy 'quick' is not supported"),
         ("- {hosts: all, roles: [{name: absent}]}", "role 'absent' not found"),
         ("- {hosts: all, connection: winrm}", "connection 'winrm' is not supported"),
-        ("- {hosts: all, collections: [some.where]}", "collection 'some.where' is not here"),
         ("- import_playbook: absent.yaml", "no such playbook: absent.yaml"),
     ],
 )
