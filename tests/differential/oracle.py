@@ -44,8 +44,8 @@ class Oracle:
         }
 
 
-def ensure_oracle(case: Case) -> Oracle:
-    """Return the environment that can play a case; made when there is none."""
-    wanted = (REQUIREMENT, COLLECTIONS) if case.collections else (REQUIREMENT,)
+def ensure_oracle(case: Case | None = None) -> Oracle:
+    """Return the environment that can play a case, or any play of ansible-core's own; made when there is none."""
+    wanted = (REQUIREMENT, COLLECTIONS) if case is not None and case.collections else (REQUIREMENT,)
     folder = ensure_environment("oracle", wanted)
     return Oracle(folder, (folder / "ready").read_text().strip())
