@@ -50,13 +50,13 @@ def toolkit(version: str) -> Iterator[Deb]:
     yield Deb("nvidia-container-toolkit", full, {"Depends": needs})
 
 
-def docker() -> Deb:
-    """Return a docker whose client writes down what it was asked, and whose daemon only waits."""
-    unit = DAEMON.format(name="docker", command="/bin/sleep infinity")
+def engines() -> Iterator[Deb]:
+    """Yield a docker whose client writes down what it was asked; its daemon and containerd only wait."""
     client = (_HERE / "docker_client.sh").read_text()
-    return Deb(
-        "docker-ce",
-        "5:29.8.0-1",
-        files={"/lib/systemd/system/docker.service": unit},
-        programs={"/usr/bin/docker": client},
+    rows: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+        ("docker-ce", "5:29.8.0-1", "docker", {"/usr/bin/docker": client}),
+        ("containerd.io", "2.1.5-1", "containerd", {}),
     )
+    for name, version, unit, programs in rows:
+        text = DAEMON.format(name=unit, command="/bin/sleep infinity")
+        yield Deb(name, version, files={f"/lib/systemd/system/{unit}.service": text}, programs=programs)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from r1fleet.lab import Lab
 from tests.standins.aptrepo import Signer, write_dists
+from tests.standins.container import engines
 from tests.standins.deb import Deb
 from tests.standins.outputs import WSL_SMI
 from tests.standins.server import Served
@@ -60,6 +61,7 @@ def _archive() -> Iterator[Deb]:
     yield Deb("dkms", "3.0.11-1", {"Depends": "gcc"}, architecture="all")
     yield Deb(f"linux-headers-{kernel}", "6.8.0-1")
     yield Deb("initramfs-tools", "0.142", programs={"/usr/sbin/update-initramfs": _UPDATE_INITRAMFS})
+    yield from engines()
     yield Deb("mokutil", "0.6.0-2", programs={"/usr/bin/mokutil": _MOKUTIL})
 
 

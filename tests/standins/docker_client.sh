@@ -1,5 +1,6 @@
 #!/bin/sh
 # Stand-in for docker's client. /run/stand-in/containers holds the ids of what "runs"; /run/stand-in/refusal is how `run` fails.
+PATH=$PATH:/usr/lib/wsl/lib
 mkdir -p /run/stand-in
 echo "$*" >> /run/stand-in/docker.log
 case "$1" in

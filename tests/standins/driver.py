@@ -40,9 +40,8 @@ def driver(version: str, build: str = "1ubuntu1") -> Iterator[Deb]:
 def pinning(name: str, pattern: str) -> Deb:
     """Return the package that pins a branch or a version by a file for apt."""
     text = f"Package: *nvidia* cuda-drivers\nPin: version {pattern}\nPin-Priority: 1000\n"
-    only_one = dict.fromkeys(("Provides", "Conflicts", "Replaces"), "nvidia-driver-pinning")
     files = {"/etc/apt/preferences.d/nvidia-driver-pin": text}
-    return Deb(f"nvidia-driver-pinning-{name}", f"{name}-1", only_one, files, architecture="all")
+    return Deb(f"nvidia-driver-pinning-{name}", f"{name}-1", _alone("nvidia-driver-pinning"), files, architecture="all")
 
 
 def fabric(version: str, suffix: str) -> Iterator[Deb]:
@@ -65,35 +64,37 @@ def nvlink5() -> Iterator[Deb]:
 
 
 def _userland(version: str, full: str, suffix: str) -> Iterator[Deb]:
-    yield from (Deb(f"libnvidia-{name}{suffix}", full) for name in _LIBRARIES)
-    yield Deb(f"libnvidia-compute{suffix}", full, {"Depends": f"libnvidia-gpucomp{suffix} (= {full})"})
+    yield from (Deb(f"libnvidia-{name}{suffix}", full, _alone(f"libnvidia-{name}-any")) for name in _LIBRARIES)
+    relations = {"Depends": f"libnvidia-gpucomp{suffix} (= {full})", **_alone("libnvidia-compute-any")}
+    yield Deb(f"libnvidia-compute{suffix}", full, relations)
     daemon = "nvidia-persistenced" if not suffix else f"nvidia-compute-utils{suffix}"
     unit = DAEMON.format(name="nvidia-persistenced", command="/usr/bin/nvidia-persistenced --no-persistence-mode")
     yield Deb(
         daemon,
         full,
+        _alone("nvidia-persistenced-any"),
         files={"/lib/systemd/system/nvidia-persistenced.service": unit},
         programs={"/usr/bin/nvidia-persistenced": "#!/bin/sh\nexec sleep infinity\n"},
     )
     needs = f"libnvidia-compute{suffix} (= {full}), {daemon} (= {full})"
-    yield Deb(f"nvidia-utils{suffix}", full, {"Depends": needs}, programs={"/usr/bin/nvidia-smi": nvidia_smi(version)})
+    relations = {"Depends": needs, **_alone("nvidia-utils-any")}
+    yield Deb(f"nvidia-utils{suffix}", full, relations, programs={"/usr/bin/nvidia-smi": nvidia_smi(version)})
 
 
 def _kernel_side(version: str, full: str, suffix: str, flavor: str) -> Iterator[Deb]:
     names = [f"nvidia-kernel-source{suffix}{flavor}", f"nvidia-dkms{suffix}{flavor}", f"nvidia-driver{suffix}{flavor}"]
-    yield Deb(names[0], full)
-    rivals = f"nvidia-dkms{suffix}{'' if flavor else '-open'}"
+    yield Deb(names[0], full, _alone("nvidia-kernel-source-any"))
     told = {"/usr/share/stand-in/nvidia-module": f"NVRM version: stand-in {version}\n"}
     yield Deb(
         names[1],
         full,
-        {"Depends": f"{names[0]} (= {full}), dkms", "Conflicts": rivals},
+        {"Depends": f"{names[0]} (= {full}), dkms", **_alone("nvidia-dkms-any")},
         {**told, "/lib/systemd/system/stand-in-nvidia.service": _LOADER},
         scripts={"postinst": _ENABLE_LOADER, "prerm": _DISABLE_LOADER},
     )
     libraries = ", ".join(f"libnvidia-{name}{suffix} (= {full})" for name in _LIBRARIES)
     needs = f"{names[1]} (= {full}), nvidia-utils{suffix} (= {full}), {libraries}"
-    yield Deb(names[2], full, {"Depends": needs})
+    yield Deb(names[2], full, {"Depends": needs, **_alone("nvidia-driver-any")})
 
 
 def _metas(version: str, full: str, branch: str, suffix: str) -> Iterator[Deb]:
@@ -104,3 +105,8 @@ def _metas(version: str, full: str, branch: str, suffix: str) -> Iterator[Deb]:
             yield Deb(f"{meta}{suffix}", full, {"Depends": target})
             target = f"{meta}{suffix} (>= {version})"
         yield Deb(meta, full, {"Depends": target})
+
+
+def _alone(name: str) -> dict[str, str]:
+    """Return the relations by which only one package of a kind is installed: another branch's takes its place."""
+    return dict.fromkeys(("Provides", "Conflicts", "Replaces"), name)
