@@ -30,6 +30,7 @@ class Way:
     local: bool = False
     user: str | None = None
     port: int | None = None
+    seconds: int | None = None  # how long a connection may take
 
 
 class Sessions:
@@ -49,6 +50,10 @@ class Sessions:
         if opening is None:
             opening = self._open[key] = asyncio.ensure_future(self._connect(state, way, become))
         return await asyncio.shield(opening)
+
+    def is_local(self, state: HostState, way: Way) -> bool:
+        """Tell whether the host is this controller."""
+        return self._plain(state, way).get("ansible_connection") == "local"
 
     async def forget(self, state: HostState) -> None:
         """Close a host's sessions, so that the next task connects anew."""
@@ -75,5 +80,6 @@ class Sessions:
             "ansible_connection": "local" if way.local else None,
             "ansible_user": way.user,
             "ansible_port": way.port,
+            "ansible_timeout": way.seconds,
         }
         return {**{name: value for name, value in given.items() if value is not None}, **plain}

@@ -49,7 +49,11 @@ def target_of(host: Host, *, password: str | None = None) -> Target:
             path for value in options.get("userknownhostsfile", [])[:1] for path in _words(host.name, _ARGS[1], value)
         ),
         jump=next(iter(options.get("proxyjump", [])), None),
-        timeout=_number(host.name, "ConnectTimeout", next(iter(options.get("connecttimeout", [])), None)),
+        timeout=_number(
+            host.name,
+            "ConnectTimeout",
+            next(iter(options.get("connecttimeout", [])), None) or _first(variables, "ansible_timeout"),
+        ),
     )
 
 

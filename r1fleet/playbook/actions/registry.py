@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from r1fleet.playbook.actions import content, control, hosts, remote, variables
+from r1fleet.playbook.actions import content, control, hosts, reboot, remote, variables
 from r1fleet.playbook.actions.background import in_background, limit_of
 from r1fleet.playbook.digests import with_digests
 from r1fleet.playbook.work import Work
@@ -27,6 +27,7 @@ ACTIONS: Mapping[str, Callable[[Work], Awaitable[Reply]]] = {
     "include_vars": variables.include_vars,
     "pause": control.pause,
     "raw": remote.raw,
+    "reboot": reboot.reboot,
     "script": remote.script,
     "set_fact": variables.set_fact,
     "set_stats": variables.set_stats,

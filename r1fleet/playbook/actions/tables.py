@@ -98,6 +98,19 @@ CONTROLLER: Mapping[str, Row] = {
     ),
     "pause": Row({"seconds": {"type": "raw"}, "minutes": {"type": "raw"}, "prompt": STR, "echo": BOOL}),
     "raw": Row({"_command": NAMED, "executable": STR}, "_command"),
+    "reboot": Row(
+        {
+            "pre_reboot_delay": {"type": "raw", "aliases": ["pre_reboot_delay_sec"]},
+            "post_reboot_delay": {"type": "raw", "aliases": ["post_reboot_delay_sec"]},
+            "reboot_timeout": {"type": "raw", "aliases": ["reboot_timeout_sec"]},
+            "connect_timeout": {"type": "raw", "aliases": ["connect_timeout_sec"]},
+            "test_command": STR,
+            "msg": STR,
+            "search_paths": {"type": "list", "elements": "str"},
+            "boot_time_command": STR,
+            "reboot_command": STR,
+        }
+    ),
     "script": Row({"cmd": NAMED, "chdir": STR, "creates": STR, "removes": STR, "executable": STR}, "cmd"),
     "set_fact": Row({"cacheable": BOOL}, any_argument=True),
     "set_stats": Row({"data": {"type": "raw", "required": True}, "per_host": BOOL, "aggregate": BOOL}),
