@@ -40,6 +40,7 @@ class FakeHost:
     refuse: dict[str, str] = field(default_factory=dict)
     findings: list[dict[str, Any]] = field(default_factory=list)
     config: dict[str, Any] | None = None
+    config_problem: str = ""
     stubborn: bool = False
     away: bool = False
     strays: list[dict[str, Any]] = field(default_factory=list)
@@ -93,7 +94,7 @@ class FakeHost:
         return {"answers": [row for row in passed if row["kind"] not in kinds] + self.findings}
 
     def _fleet_model(self, args: dict[str, Any]) -> Reply:
-        return {"config": self.config, "weight_bytes": 4096}
+        return {"config": self.config, "problem": self.config_problem, "weight_bytes": 4096}
 
     def _fleet_lock(self, args: dict[str, Any]) -> Reply:
         held = self.locks.get(args["path"])

@@ -71,6 +71,10 @@ class DeepSeek(Server):
         """Return the prompts, where the deployment holds them."""
         return job_files(request)
 
+    def reads(self, request: RankRequest) -> tuple[str, ...]:
+        """Return the host's folders that the command reads: what convert.py made, and the scripts."""
+        return (_converted(request), str(request.deployment.scripts))
+
     def preparations(self, request: RankRequest) -> tuple[Preparation, ...]:
         """Return convert.py's command: it makes one checkpoint for each rank."""
         deployment, ways = request.deployment, request.gang.parallel

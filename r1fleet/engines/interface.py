@@ -100,6 +100,9 @@ class Engine(Protocol):
     def files(self, request: RankRequest) -> Mapping[str, str]:
         """Return the files that the command reads in the launch's folder, by name."""
 
+    def reads(self, request: RankRequest) -> tuple[str, ...]:
+        """Return the host's folders that the command reads, which a container must be given."""
+
     def preparations(self, request: RankRequest) -> tuple[Preparation, ...]:
         """Return the steps that make of a download what the engine reads, in order."""
 

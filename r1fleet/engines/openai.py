@@ -38,6 +38,10 @@ class Server:
         """Return the files that the command reads in the launch's folder, by name."""
         return {}
 
+    def reads(self, request: RankRequest) -> tuple[str, ...]:
+        """Return the host's folders that the command reads: the model's."""
+        return (str(request.deployment.model_path),)
+
     def preparations(self, request: RankRequest) -> tuple[Preparation, ...]:
         """Return the steps that make of a download what the engine reads."""
         return ()

@@ -67,6 +67,10 @@ class VastGenX(Server):
             env=dict(vastai_environment(request)) | deployment.env,
         )
 
+    def reads(self, request: RankRequest) -> tuple[str, ...]:
+        """Return the host's folders that the command reads: what vamc compiled."""
+        return (f"{_work(request)}/{_compiled(request)}",)
+
     def preparations(self, request: RankRequest) -> tuple[Preparation, ...]:
         """Return the steps of vamc: lay the vendor's files over the model, compile it."""
         work, overlay = _work(request), request.deployment.prepare.overlay
@@ -76,7 +80,8 @@ class VastGenX(Server):
             cmd(request.program("vamc"), "compile", config),
             {config: _configuration(request)},
         )
-        return (*(_laid_over(request, overlay) if overlay else ()), compiled)
+        room = Preparation("a folder for what vamc reads and makes", cmd("mkdir", "-p", _made_in(request)), {})
+        return (room, *(_laid_over(request, overlay) if overlay else ()), compiled)
 
     def notes(self, request: RankRequest) -> tuple[str, ...]:
         """Tell what was not checked, and what must be brought."""
@@ -85,7 +90,7 @@ class VastGenX(Server):
 
 def _laid_over(request: RankRequest, overlay: str) -> Iterator[Preparation]:
     model, target = request.deployment.model_path, _checkpoint(request)
-    yield Preparation("a folder of links to the model's files", cmd("cp", "-rs", f"{model}/.", target), {})
+    yield Preparation("links to the model's files in it", cmd("cp", "-rs", f"{model}/.", target), {})
     yield Preparation(
         "the vendor's files over them", cmd("cp", "--remove-destination", "-r", f"{overlay}/.", target), {}
     )
@@ -98,6 +103,10 @@ def _work(request: RankRequest) -> str:
 def _checkpoint(request: RankRequest) -> str:
     overlaid = request.deployment.prepare.overlay is not None
     return f"{_work(request)}/checkpoint" if overlaid else str(request.deployment.model_path)
+
+
+def _made_in(request: RankRequest) -> str:
+    return _checkpoint(request) if request.deployment.prepare.overlay else _work(request)
 
 
 def _compiled(request: RankRequest) -> str:

@@ -171,15 +171,15 @@ class _Ranks:
             description=f"r1fleet {self.name}, replica {gang.replica}, rank {node.rank} of {len(gang.nodes)}",
             labels=(("deployment", self.name), ("replica", str(gang.replica)), ("rank", str(node.rank))),
             limits=tuple((limit, str(value)) for limit, value in limits.items()),
-            image=self._image(node, files) if deployment.runtime == "docker" else None,
+            image=self._image(gang, node, files) if deployment.runtime == "docker" else None,
         )
 
-    def _image(self, node: Node, files: Sequence[HostFile]) -> Image:
+    def _image(self, gang: Gang, node: Node, files: Sequence[HostFile]) -> Image:
         deployment = self.deployment
         container, job = deployment.container, deployment.job
         if node.hcas and RDMA not in container.devices:
             container = container.model_copy(update={"devices": (*container.devices, RDMA)})
-        read = [str(deployment.model_path), *(file.path for file in files)]
+        read = [*self.engine.reads(self._request(gang, node)), *(file.path for file in files)]
         read += [job.input] if job is not None and job.input else []
         return Image(str(deployment.image), container, tuple(read))
 

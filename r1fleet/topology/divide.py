@@ -26,7 +26,7 @@ def divide(name: str, deployment: Deployment, ground: Ground) -> Division:
     wanted = [Considered(ways, tuple(refusals(ground, ways))) for ways in _candidates(deployment, ground)]
     legal = [one.ways for one in wanted if not one.refusals]
     if not legal:
-        raise _refusal(name, deployment, ground, [one.ways for one in wanted])
+        raise _refusal(name, deployment, ground, wanted)
     chosen = max(legal, key=lambda ways: _preference(deployment, ground, ways))
     reasons = (*notes(ground, chosen), *_fewer(deployment, ground, chosen))
     return Division(chosen, reasons, tuple(_worth_telling(wanted, chosen, ground)))
@@ -87,9 +87,7 @@ def _fewer(deployment: Deployment, ground: Ground, chosen: Parallelism) -> Itera
             yield f"{enough} of the {ground.devices} devices would do: set tensor_parallel"
 
 
-def _refusal(name: str, deployment: Deployment, ground: Ground, wanted: list[Parallelism]) -> SpecError:
-    closest = _closest(ground, wanted) if wanted else _as_written(deployment)
-    reasons = list(refusals(ground, closest)) or ["no division fits"]
+def _refusal(name: str, deployment: Deployment, ground: Ground, wanted: list[Considered]) -> SpecError:
     free = deployment.model_copy(
         update={
             "tensor_parallel": AUTO,
@@ -99,15 +97,24 @@ def _refusal(name: str, deployment: Deployment, ground: Ground, wanted: list[Par
             "attention_data_parallel": AUTO,
         }
     )
+    asked = _as_written(deployment)
+    widest = max(wanted, key=_width) if wanted else Considered(asked, tuple(refusals(ground, asked)))
     return SpecError(
-        f"deployment {name} cannot be divided as asked ({_text(closest)}): " + "; ".join(reasons),
+        f"deployment {name} cannot be divided as asked ({_text(widest.ways)}): " + "; ".join(_against(widest, wanted)),
         hint=_nearest(deployment, ground, free),
     )
 
 
-def _closest(ground: Ground, wanted: list[Parallelism]) -> Parallelism:
-    """Return the division whose refusals tell most: the fewest reasons, then the most devices."""
-    return min(wanted, key=lambda ways: (len(list(refusals(ground, ways))), -ways.world, -ways.tensor))
+def _width(one: Considered) -> tuple[int, int]:
+    return one.ways.world, one.ways.tensor
+
+
+def _against(widest: Considered, wanted: list[Considered]) -> Iterator[str]:
+    """Tell what stands against the widest division, and against the one that comes nearest to being legal."""
+    yield from widest.refusals or ("no division fits",)
+    nearest = min(wanted, key=lambda one: (len(one.refusals), -one.ways.world, -one.ways.tensor), default=widest)
+    if not set(nearest.refusals) <= set(widest.refusals):
+        yield f"nor {nearest.ways}: {'; '.join(nearest.refusals)}"
 
 
 def _as_written(deployment: Deployment) -> Parallelism:
