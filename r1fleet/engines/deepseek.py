@@ -29,7 +29,7 @@ class DeepSeek(Server):
     """The `inference` folder of DeepSeek-V3, as of 2025-08-28, on CUDA."""
 
     name = "deepseek"
-    keyless = "serve nothing: a job has no endpoint"
+    keyless = "serves nothing: a job has no endpoint"
 
     def kind_of(self, deployment: Deployment) -> Kind:
         """Tell what it is: a job."""

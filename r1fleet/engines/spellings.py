@@ -38,7 +38,7 @@ KNOWN: Final[Mapping[str, Known]] = {
     "lmdeploy": Known("LMDeploy", ("0.18", "0.7"), "an older one does not serve DeepSeek-V3"),
     "transformers": Known("transformers", ("5.23",), "an older one has no such server: `transformers serve` is newer"),
     "vastgenx": Known("vastgenx", ("1.2", "1.1"), "before it came llmdeploy, which is started by a file of its own"),
-    "deepseek": Known("DeepSeek's scripts", (), ""),
+    "deepseek": Known("DeepSeek's generate.py", (), ""),
 }
 """What an ``engine_version`` may be: between two tables the older one's spellings hold."""
 

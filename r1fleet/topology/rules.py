@@ -11,6 +11,8 @@ from r1fleet.topology.ground import Ground
 from r1fleet.topology.models import ModelShape
 
 CASTS: Final = "use weights cast to BF16, INT8 or AWQ"
+CAST_SHARE: Final = 1.6
+"""From this many times the bytes of the experts alone on, FP8 weights are none."""
 
 
 def refusals(ground: Ground, ways: Parallelism) -> Iterator[str]:
@@ -100,6 +102,11 @@ def _numbers(ground: Ground, shape: ModelShape) -> Iterator[str]:
         yield f"{machine.name} has no native FP8: {CASTS}"
     if shape.weights in ("nvfp4", "mxfp4") and machine.fp4 not in (None, shape.weights):
         yield f"{machine.name} does not multiply {shape.weights.upper()}: use other weights"
+    if shape.weights == "fp8" and shape.expert_bytes and (shape.weight_bytes or 0) > CAST_SHARE * shape.expert_bytes:
+        yield (
+            f"config.json says FP8, but {memory.gib(shape.weight_bytes or 0)} are BF16 weights: "
+            "a cast must drop `quantization_config` from it"
+        )
     if length is not None and shape.positions is not None and length > shape.positions:
         yield f"max_model_len {length} is longer than the {shape.positions} tokens that the model was made for"
 

@@ -44,13 +44,16 @@ def test_a_models_folder_tells_its_configuration_and_the_bytes_of_its_weights(tm
 def test_a_configuration_that_is_none_is_no_answer(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text, errors="surrogateescape")
 
-    assert run(fleet_model, path=str(tmp_path))["config"] is None
+    told = run(fleet_model, path=str(tmp_path))
+
+    assert told["config"] is None
+    assert "config.json" in told["problem"]
 
 
 def test_no_folder_is_no_answer(tmp_path: Path) -> None:
     told = run(fleet_model, path=str(tmp_path / "none"))
 
-    assert (told["config"], told["weight_bytes"]) == (None, None)
+    assert (told["config"], told["problem"], told["weight_bytes"]) == (None, "", None)
 
 
 # --- the lock ---------------------------------------------------------------------------------------
@@ -136,6 +139,29 @@ def test_a_listening_port_names_its_holder_without_a_connection(family: socket.A
         with pytest.raises(BlockingIOError):
             server.accept()
     assert looked(kind="port", port=port, purpose="endpoint")["ok"]
+
+
+@pytest.mark.parametrize(
+    ("name", "means", "ok", "detail"),
+    [
+        ("leader.cluster", ["10.0.0.1"], True, "10.0.0.1"),
+        ("leader.cluster", ["127.0.1.1"], False, "resolves to 127.0.1.1, this host's own loopback"),
+        ("nowhere.cluster", [], False, "nowhere.cluster does not resolve"),
+    ],
+)
+def test_a_name_must_mean_the_same_host_to_all(
+    monkeypatch: pytest.MonkeyPatch, name: str, means: list[str], ok: bool, detail: str
+) -> None:
+    def asked(host: str, port: object, **more: object) -> list[Any]:
+        if not means:
+            raise socket.gaierror(-2, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in means]
+
+    monkeypatch.setattr(socket, "getaddrinfo", asked)
+    answer = looked(kind="resolves", name=name)
+
+    assert answer["ok"] is ok
+    assert detail in answer["detail"]
 
 
 def test_connections_to_a_port_tell_their_peers() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -100,6 +101,16 @@ def test_fp8_weights_on_cards_without_it_are_refused_with_what_to_use(hosts: int
     assert "A100 has no native FP8: use weights cast to BF16, INT8 or AWQ" in refusal(R1, hosts, machine=machine)
     distill = "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B"
     assert "has no native FP8" in refusal(distill, 1, machine=machine, args={"quantization": "fp8"})
+
+
+def test_a_cast_that_still_says_fp8_is_refused() -> None:
+    shape = known_shape(R1)
+    assert shape is not None
+    deployment = Deployment.model_validate({"engine": "vllm", "model": "own/cast", "hosts": "gpu", "machine": "8xB200"})
+    cast = replace(shape, weight_bytes=1_342_000_000_000)
+
+    with pytest.raises(SpecError, match="a cast must drop `quantization_config`"):
+        plan_gangs("r1", deployment, [Site("h1", "10.0.0.1")], shape=cast)
 
 
 def test_four_bit_floats_need_cards_that_multiply_them() -> None:
