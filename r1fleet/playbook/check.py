@@ -23,6 +23,7 @@ from r1fleet.playbook.scope import where_of
 from r1fleet.playbook.templating import (
     LOOKUP_CALLS,
     environment,
+    is_whole,
     parse_expression,
     parse_text,
     shifted,
@@ -100,7 +101,7 @@ def _check_settings(settings: Settings, problems: Problems) -> None:
 def _check_expressions(values: Iterable[Any], problems: Problems) -> None:
     for value in values:
         if isinstance(value, Text):
-            check_template(value, parse_text if is_template(value) else parse_expression, problems)
+            check_template(value, parse_text if is_template(value) and is_whole(value) else parse_expression, problems)
 
 
 def _texts(value: Any) -> Iterator[Text]:

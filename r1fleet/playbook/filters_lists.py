@@ -97,9 +97,9 @@ def subelements(value: Any, path: Any, skip_missing: bool = False) -> list[tuple
     for element in elements:
         inner: Any = element
         for key in keys:
-            if not isinstance(inner, Mapping):
+            if not isinstance(inner, Mapping) and not skip_missing:
                 raise FilterError(f"the key {key!r} should point to a dictionary, got {inner!r}")
-            if key not in inner and skip_missing:
+            if not isinstance(inner, Mapping) or (key not in inner and skip_missing):
                 inner = []
                 break
             if key not in inner:

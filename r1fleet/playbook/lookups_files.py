@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -136,14 +138,31 @@ def _rendered(context: Context, name: str, variables: Mapping[str, Any], options
     marks = {mark: options[mark] for mark in _MARKS if mark in options}
     environment = context.environment.overlay(loader=FileSystemLoader(folders), **{"trim_blocks": True, **marks})
     source = vault.plain_text(path.read_text(encoding="utf-8"), Where(str(path), 1))
-    seen = context.get_all().over(_about(path), variables)  # type: ignore[attr-defined]
+    seen = context.get_all()
+    seen = seen.over(about_template(path, seen), variables)  # type: ignore[attr-defined]
     parts = list(environment.from_string(source).root_render_func(environment.from_string("").new_context(seen)))
     text = "".join("" if part is None else str(plain(part)) for part in parts)
     return newlines_kept(text, source) if parts else None
 
 
-def _about(path: Path) -> dict[str, Any]:
-    return {"ansible_managed": "Ansible managed", "template_path": str(path), "template_fullpath": str(path.resolve())}
+def about_template(path: Path, scope: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a template knows of itself; a user's own ``ansible_managed`` stands above ours."""
+    return {
+        **({} if "ansible_managed" in scope else {"ansible_managed": "Ansible managed"}),
+        "template_path": str(path),
+        "template_fullpath": str(path.resolve()),
+        "template_host": os.uname().nodename,
+        "template_uid": _owner(path),
+        "template_mtime": datetime.fromtimestamp(path.stat().st_mtime),
+        "template_run_date": datetime.now(),
+    }
+
+
+def _owner(path: Path) -> Any:
+    try:
+        return path.owner()
+    except KeyError:
+        return path.stat().st_uid
 
 
 FILE_LOOKUPS: dict[str, Callable[..., list[Any]]] = {

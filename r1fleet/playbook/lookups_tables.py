@@ -37,9 +37,10 @@ def _csvfile(context: Context, *terms: str, **options: Any) -> list[Any]:
         key, wanted = _asked(term, options, _CSV)
         if not key:
             raise FilterError("Search key is required but was not found")
+        column = _column(wanted, "col")
         row = _row(context, key, wanted)
         if row is not None:
-            found.append(row[_column(wanted, "col")])
+            found.append(row[column])
         elif wanted["default"] is not None:
             found += wanted["default"] if isinstance(wanted["default"], list) else [wanted["default"]]
     return found

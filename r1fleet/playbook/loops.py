@@ -12,7 +12,15 @@ from r1fleet.playbook.lazy import plain
 from r1fleet.playbook.lookups import LOOKUPS
 from r1fleet.playbook.model import Loop
 from r1fleet.playbook.scope import Scope
-from r1fleet.playbook.templating import COMPUTED, TemplateFailed, environment, render, render_lazy, render_text
+from r1fleet.playbook.templating import (
+    COMPUTED,
+    TemplateFailed,
+    environment,
+    render,
+    render_lazy,
+    render_text,
+    render_trusted,
+)
 
 _PASSES_OVER = frozenset({"first_found"})
 """Lookups that leave out what is undefined among their terms."""
@@ -31,7 +39,7 @@ class Item:
 def items_of(loop: Loop, scope: Scope) -> list[Any]:
     """Return the values of a loop."""
     if loop.kind == "loop":
-        values = render(loop.value, scope)
+        values = render_trusted(loop.value, scope)
         if not isinstance(values, list):
             raise TemplateFailed(
                 f"Invalid data passed to 'loop', it requires a list, got this instead: {values!r}",

@@ -8,7 +8,7 @@ import shlex
 from r1fleet.errors import PlaybookError, Where
 from r1fleet.inventory.source import Text
 
-_PAIR = re.compile(r"^([A-Za-z_][\w.-]*|\{\{.*?\}\})=(.*)$", re.DOTALL)  # a name may be a template
+_PAIR = re.compile(r"^((?:[A-Za-z_][\w.-]*|\{\{.*?\}\})+)=(.*)$", re.DOTALL)  # a name may be a template
 
 
 def parse_pairs(text: Text, options: frozenset[str] | None = None) -> tuple[dict[str, Text], Text]:

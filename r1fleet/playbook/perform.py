@@ -165,6 +165,8 @@ class Performer:
                 left = f"FAILED - RETRYING: [{work.state.name}]: {task.title} ({tries - attempt} retries left)."
                 self.run.observer(Note(left, host=work.state.name))
                 await asyncio.sleep(delay)
+        if task.failed_when:
+            return replace(outcome, result={**outcome.result, "attempts": tries - 1})
         return replace(outcome, status="failed", result={**outcome.result, "attempts": tries - 1, "failed": True})
 
     def _reached(self, task: Task, scope: Scope, outcome: Outcome) -> bool:

@@ -13,13 +13,14 @@ import jinja2
 from jinja2 import nodes
 from jinja2.parser import Parser
 from jinja2.runtime import Context
+from jinja2.visitor import NodeTransformer
 
 from r1fleet.errors import PlaybookError, Where
 from r1fleet.inventory import vault
 from r1fleet.inventory.source import Block, Encrypted, Items, Text
 from r1fleet.playbook.environment import Missing, TextEnvironment, ValueEnvironment, text_of
 from r1fleet.playbook.filters_text import FilterError
-from r1fleet.playbook.lazy import OMIT, LazyList, LazyMap, has_template, is_template, plain
+from r1fleet.playbook.lazy import MARKERS, OMIT, LazyList, LazyMap, has_template, is_template, plain
 from r1fleet.playbook.lookups_files import newlines_kept
 from r1fleet.playbook.scope import Scope, where_of
 
@@ -97,7 +98,7 @@ def evaluate(expression: Any, scope: Scope) -> Any:
         return render(expression, scope)
     if is_template(expression):
         return render(expression, scope)
-    compiled = _compile_expression(str(expression).strip())
+    compiled = _compiled_or_fail(_compile_expression, expression)
     return _settled(_run(compiled, scope, expression), expression)
 
 
@@ -116,12 +117,15 @@ def truth(expression: Any, scope: Scope) -> bool:
 
 def _condition(expression: Any, scope: Scope) -> Any:
     """Return what a condition says; a template may give the text of one that stands in a user's file."""
-    if is_template(expression):
-        value = _filled(expression, scope)
-        if isinstance(value, Text) and not is_template(value):
-            return evaluate(value, scope)
-        return _settled(value, expression)
-    return evaluate(expression, scope)
+    if not is_template(expression):
+        return evaluate(expression, scope)
+    if not is_whole(expression):
+        compiled = _compiled_or_fail(_compile_condition, expression)
+        return _settled(_run(compiled, scope, expression), expression)
+    value = _filled(expression, scope)
+    if isinstance(value, Text) and not is_template(value):
+        return evaluate(value, scope)
+    return _settled(value, expression)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +174,27 @@ def parse_text(source: str) -> nodes.Template:
     return environment().parse(source)
 
 
+def is_whole(source: str) -> bool:
+    """Tell whether text is nothing but templates; a condition that is not is an expression."""
+    text = source.strip()
+    return text.startswith(MARKERS) and text.endswith(("}}", "%}", "#}"))
+
+
+def render_trusted(value: Any, scope: Scope) -> Any:
+    """Return a plain value as ``render`` does, but let texts that files wrote out know where, for conditions."""
+    source = value
+    if isinstance(value, Text) and is_template(value):
+        value = _filled(value, scope)
+    if isinstance(value, Text) and not is_template(value):
+        return value
+    if isinstance(value, dict):
+        pairs = ((plain(key), render_trusted(part, scope)) for key, part in value.items())
+        return {key: part for key, part in pairs if part is not OMIT}
+    if isinstance(value, list):
+        return [part for part in (render_trusted(item, scope) for item in value) if part is not OMIT]
+    return _settled(value, source)
+
+
 def is_lone(source: str) -> bool:
     """Tell whether text is one expression in braces with nothing around it; what has no syntax counts as such."""
     try:
@@ -191,8 +216,15 @@ def parse_expression(source: str) -> nodes.Template:
 
 
 def _filled(text: Text, scope: Scope) -> Any:
-    value = _run(_compile_text(str(text)), scope, text)
+    value = _run(_compiled_or_fail(_compile_text, text), scope, text)
     return newlines_kept(value, text) if isinstance(value, str) else value
+
+
+def _compiled_or_fail(compile_source: Callable[[str], _Compiled], text: str) -> _Compiled:
+    try:
+        return compile_source(str(text))
+    except jinja2.TemplateSyntaxError as error:
+        raise syntax_error(error, where_of(text)) from error
 
 
 @cache
@@ -213,7 +245,18 @@ def _doubled(source: str) -> str:
 
 @cache
 def _compile_expression(source: str) -> _Compiled:
-    return _compiled(parse_expression(source))
+    return _compiled(parse_expression(source.strip()))
+
+
+@cache
+def _compile_condition(source: str) -> _Compiled:
+    """Compile a condition with templates in its texts: ``path == '/srv/{{ name }}'``."""
+    return _compiled(_Opener().visit(parse_expression(source.strip())))
+
+
+class _Opener(NodeTransformer):
+    def visit_Const(self, node: nodes.Const) -> nodes.Expr:  # noqa: N802
+        return _opened(node)
 
 
 def _compiled(tree: nodes.Template) -> _Compiled:

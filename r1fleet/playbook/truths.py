@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,36 +12,9 @@ from typing import Any
 
 from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.filters_text import FilterError
+from r1fleet.playbook.versions import version
 
-_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
-    **dict.fromkeys(["==", "=", "eq"], operator.eq),
-    **dict.fromkeys(["!=", "<>", "ne"], operator.ne),
-    **dict.fromkeys(["<", "lt"], operator.lt),
-    **dict.fromkeys(["<=", "le"], operator.le),
-    **dict.fromkeys([">", "gt"], operator.gt),
-    **dict.fromkeys([">=", "ge"], operator.ge),
-}
-
-
-def version(
-    value: Any, other: Any, op: str = "==", strict: bool | None = None, version_type: str | None = None
-) -> bool:
-    """Compare versions as Ansible's loose comparison does."""
-    if op not in _COMPARISONS:
-        raise FilterError(f"Invalid operator type ({op}). Must be one of {', '.join(_COMPARISONS)}")
-    if not str(value):
-        raise FilterError("Input version value cannot be empty")
-    del strict, version_type
-    left, right = _version_parts(value), _version_parts(other)
-    try:
-        return _COMPARISONS[op](left, right)
-    except TypeError as error:
-        raise FilterError(f"Version comparison failed: {value} and {other}") from error
-
-
-def _version_parts(value: Any) -> list[int | str]:
-    parts = [part for part in re.split(r"(\d+|[a-z]+|\.)", str(value)) if part and part != "."]
-    return [int(part) if part.isdigit() else part for part in parts]
+_WORDS = frozenset({"y", "yes", "on", "1", "true", "t", "n", "no", "off", "0", "false", "f"})
 
 
 def regex(
@@ -77,13 +49,26 @@ def changed(value: Any) -> bool:
     return any(item.get("changed") for item in result.get("results", ()) if isinstance(item, Mapping))
 
 
-def _flag(name: str) -> Callable[[Any], bool]:
-    return lambda value: bool(_result(name, value).get(name, False))
+def _flag(name: str, *, default: bool = False) -> Callable[[Any], bool]:
+    return lambda value: bool(_result(name, value).get(name, default))
 
 
 def truthy(value: Any, convert_bool: bool = False) -> bool:
     """Tell whether a value counts as true."""
-    return bool(to_bool(value) if convert_bool and isinstance(value, str) else value)
+    if convert_bool and isinstance(value, str) and value.lower() in _WORDS:
+        return bool(to_bool(value))
+    return bool(value)
+
+
+def vault_encrypted(value: Any) -> bool:
+    """Tell whether text is what ansible-vault makes."""
+    return isinstance(value, str) and value.startswith("$ANSIBLE_VAULT;")
+
+
+def vaulted_file(path: str) -> bool:
+    """Tell whether a file of the controller is encrypted by ansible-vault."""
+    with Path(path).open("rb") as stream:
+        return stream.read(15) == b"$ANSIBLE_VAULT;"
 
 
 def contains(value: Any, item: Any) -> bool:
@@ -105,7 +90,7 @@ TESTS: dict[str, Callable[..., Any]] = {
     "exists": lambda path: Path(path).exists(),
     "falsy": lambda value, convert_bool=False: not truthy(value, convert_bool),
     "file": lambda path: Path(path).is_file(),
-    "finished": _flag("finished"),
+    "finished": _flag("finished", default=True),
     "is_dir": lambda path: Path(path).is_dir(),
     "is_file": lambda path: Path(path).is_file(),
     "is_link": lambda path: Path(path).is_symlink(),
@@ -118,9 +103,11 @@ TESTS: dict[str, Callable[..., Any]] = {
     "regex": regex,
     "same_file": lambda left, right: Path(left).samefile(right),
     "search": regex,
-    "started": _flag("started"),
+    "started": _flag("started", default=True),
     "timedout": lambda value: bool(_result("timedout", value).get("timedout", False)),
     "truthy": truthy,
+    "vault_encrypted": vault_encrypted,
+    "vaulted_file": vaulted_file,
     "unreachable": _flag("unreachable"),
     **dict.fromkeys(["failed", "failure"], failed),
     **dict.fromkeys(["succeeded", "success", "successful"], lambda value: not failed(value)),

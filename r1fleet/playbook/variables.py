@@ -38,7 +38,14 @@ def scope_of(run: RunState, state: HostState, task: Task | None = None) -> Scope
         layers += [use.defaults for use in reversed(role.dependencies)]
     if play is not None:
         layers += [use.defaults for use in reversed(play.uses)]
+    if task is not None:
+        layers.append(_reached(state, task))
     return Scope([layer for layer in layers if layer], render_lazy)
+
+
+def _reached(state: HostState, task: Task) -> Mapping[str, Any]:
+    """How a host is reached where nothing says so: a task sees it, other hosts do not."""
+    return {"ansible_host": state.name, "ansible_connection": task.settings.connection or "ssh"}
 
 
 class _Facts(Mapping[str, Any]):

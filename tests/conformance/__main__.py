@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from r1fleet.cache import cache_dir
-from tests.conformance.engines import Engine, ansible, r1fleet
+from tests.conformance.engines import Engine, ansible, core_oracle, r1fleet
 from tests.conformance.grade import Grade, differences, grade
 from tests.conformance.play import Run, play
 from tests.conformance.scores import committed, fallen, raised, write
@@ -21,7 +21,6 @@ from tests.conformance.sdist import ensure_targets
 from tests.conformance.targets import Target, chosen
 from tests.conformance.transcript import Step
 from tests.conformance.verdicts import save, saved
-from tests.differential.oracle import ensure_oracle
 
 _COMMANDS = ("grade", "show", "raise", "judge")
 
@@ -35,7 +34,7 @@ def main(words: list[str]) -> int:
         sys.stderr.write(__doc__ or "")
         return 5
     command, targets = words[0], chosen(words[1:])
-    oracle = ensure_oracle()
+    oracle = core_oracle()
     folder, theirs = ensure_targets(oracle), ansible(oracle)
     old, new = committed(), {}
     for target in targets:

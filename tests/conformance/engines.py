@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from r1fleet.cache import cache_dir, cache_lock
+from tests.differential.case import REQUIREMENT
 from tests.differential.oracle import Oracle
+from tests.environments import ensure_environment
 
 ROOT = Path(__file__).parents[2]
 _HOST_PYTHON = "3.11"  # Debian 12, the lab's hosts
@@ -28,6 +30,12 @@ class Engine:
     folders: tuple[Path, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     strict: bool = False  # refuses what it does not know before it runs anything
+
+
+def core_oracle() -> Oracle:
+    """Return the oracle that plays without collections."""
+    folder = ensure_environment("oracle", (REQUIREMENT,))
+    return Oracle(folder, (folder / "ready").read_text().strip())
 
 
 def ansible(oracle: Oracle) -> Engine:

@@ -326,7 +326,7 @@ def test_facts_cannot_redirect_a_connection(project: Project) -> None:
     """,
         FakeTransport(facts),
     )
-    assert told.result("two")["msg"] == "1 6 6"
+    assert told.result("two")["msg"] == "h1 6 6"
 
 
 def test_template_and_copy_offer_content_by_its_hash(project: Project) -> None:

@@ -17,7 +17,7 @@ from r1fleet.errors import Where
 from r1fleet.inventory import vault
 from r1fleet.playbook.digests import digest_of
 from r1fleet.playbook.filters import to_bool
-from r1fleet.playbook.lookups_files import find_file, search_folders
+from r1fleet.playbook.lookups_files import about_template, find_file, search_folders
 from r1fleet.playbook.templating import Marks, TemplateFailed, render_file
 from r1fleet.playbook.work import Work
 from r1fleet.transport import Blob, Call
@@ -56,7 +56,12 @@ def plan_template(work: Work) -> Call:
         **{column.name: _mark(column.name, args[column.name]) for column in fields(Marks) if column.name in args}
     )
     encoding = str(args.get("output_encoding") or "utf-8")
-    text = render_file(path, tuple(search_folders(work.scope, "templates")), work.scope.over(_about(path, args)), marks)
+    text = render_file(
+        path,
+        tuple(search_folders(work.scope, "templates")),
+        work.scope.over({**about_template(path, work.scope), "template_destpath": args.get("dest")}),
+        marks,
+    )
     try:
         entries, blobs = of_bytes(text.encode(encoding))
     except (UnicodeEncodeError, LookupError) as error:
@@ -135,20 +140,6 @@ def _mark(name: str, value: Any) -> Any:
     if name in {"trim_blocks", "lstrip_blocks"}:
         return bool(to_bool(value))
     return {"\\n": "\n", "\\r": "\r", "\\r\\n": "\r\n"}.get(value, value) if name == "newline_sequence" else value
-
-
-def _about(path: Path, args: dict[str, Any]) -> dict[str, Any]:
-    """Return what a template knows of itself."""
-    return {
-        "ansible_managed": "Ansible managed",
-        "template_path": str(path),
-        "template_fullpath": str(path.resolve()),
-        "template_destpath": args.get("dest"),
-        "template_host": os.uname().nodename,
-        "template_uid": path.owner(),
-        "template_mtime": path.stat().st_mtime,
-        "template_run_date": "",
-    }
 
 
 def _walk(folder: Path, *, follow: bool) -> Iterator[tuple[Path, str]]:

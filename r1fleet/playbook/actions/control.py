@@ -10,8 +10,11 @@ from typing import Any
 
 from r1fleet.agent.arguments import Spec, validate
 from r1fleet.agent.outcome import ModuleFailed
+from r1fleet.inventory.source import Text
 from r1fleet.playbook.filters import to_bool
-from r1fleet.playbook.templating import UndefinedVariable, evaluate, render, render_lazy, truth
+from r1fleet.playbook.lazy import is_template
+from r1fleet.playbook.scope import Scope
+from r1fleet.playbook.templating import TemplateFailed, UndefinedVariable, evaluate, render, render_lazy, truth
 from r1fleet.playbook.work import Work
 from r1fleet.transport import Reply
 
@@ -43,15 +46,27 @@ async def fail(work: Work) -> Reply:
 
 async def check_assertions(work: Work) -> Reply:
     """Fail unless every condition holds."""
-    given = render_lazy(work.task.given, work.scope) if "that" not in work.task.args else work.task.args
-    that = given.get("that") if isinstance(given, dict) else None
-    if that is None:
-        return {"changed": False, "failed": True, "msg": 'conditional required in "that" string'}
-    for condition in that if isinstance(that, list) else [that]:
+    given = work.task.args if "that" in work.task.args else render_lazy(work.task.given, work.scope)
+    if not isinstance(given, dict) or "that" not in given:
+        return {"changed": False, "failed": True, "msg": "missing required arguments: that"}
+    for condition in _conditions(given["that"], work.scope):
         if not truth(condition, work.scope):
             msg = work.args.get("fail_msg", work.args.get("msg")) or "Assertion failed"
             return {"changed": False, "failed": True, "assertion": _shown(condition), "evaluated_to": False, "msg": msg}
     return {"changed": False, "msg": work.args.get("success_msg") or "All assertions passed"}
+
+
+def _conditions(that: Any, scope: Scope) -> Iterator[Any]:
+    """Yield the conditions; a template may give their list, as far as a user's file wrote them."""
+    if is_template(that):
+        found = render_lazy(that, scope)
+        that = found if isinstance(found, list) else that
+    for condition in that if isinstance(that, list) else [that]:
+        if isinstance(condition, str) and not isinstance(condition, Text):
+            raise TemplateFailed(f"Encountered untrusted template or expression: {condition!r}")
+        if condition is None or condition == "":
+            raise TemplateFailed("Empty conditional expression")
+        yield condition
 
 
 async def pause(work: Work) -> Reply:
