@@ -73,7 +73,7 @@ class TaskStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class ItemResult(Event):
-    """One item of a loop has ended on one host; ``status``, ``where`` and ``delegate`` as in TaskResult."""
+    """One item of a loop has ended on one host; the fields are as in TaskResult."""
 
     host: str
     task: str
@@ -83,6 +83,7 @@ class ItemResult(Event):
     role: str = ""
     where: str = ""
     delegate: str = ""
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ class TaskResult(Event):
     """A task has ended on one host.
 
     ``status`` is ok, changed, failed, skipped, unreachable, ignored (failed, but ``ignore_errors``) or rescued;
-    ``delegate`` is the host where the work was done, if that was another.
+    ``delegate`` is the host where the work was done, if that was another, and ``address`` its address, if it has one
+    beside its name.
     """
 
     host: str
@@ -103,6 +105,7 @@ class TaskResult(Event):
     looped: bool = False
     seconds: float = 0.0
     delegate: str = ""
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,12 @@ class AnsibleRenderer(Renderer):
         self._by_name: dict[str, TaskStarted] = {}  # the tasks of this play
         self._by_place: dict[tuple[str, str], TaskStarted] = {}
         self._ignoring: set[str] = set()
+        self._included: dict[tuple[str, str], list[str]] = {}  # hosts by what was included, not yet told
 
     def show(self, event: Event) -> None:
         """Write the event's lines."""
+        if not (_is_include(event) or _ends_includes(event)):
+            self._tell_included()
         self._show(event)
 
     @singledispatchmethod
@@ -43,7 +46,7 @@ class AnsibleRenderer(Renderer):
 
     @_show.register
     def _(self, event: Note) -> None:
-        host = f"{event.host}: " if event.host else ""
+        host = f"{event.host}: " if event.host and f"[{event.host}]" not in event.text else ""
         level = "" if event.level == "info" else f"[{event.level.upper()}]: "
         self.lines(f"{level}{host}{one_line(event.text)}")
 
@@ -63,12 +66,15 @@ class AnsibleRenderer(Renderer):
     @_show.register
     def _(self, event: ItemResult) -> None:
         self._return_to(self._by_place.get((event.role, event.where or event.task)) or self._by_name.get(event.task))
-        host, item = host_name(event), f"(item={one_line(event.label)})"
+        host, item = _host(event), f"(item={one_line(event.label)})"
+        if _is_include(event):
+            self._included.setdefault((one_line(event.result.get("include")), f" => {item}"), []).append(event.host)
+            return
         self._show_diff(event.result)
         if event.status in _WORDS:
             self.lines(*self._item_done(event, host, item).split("\n"))
             return
-        self.lines(f"failed: [{host}] {item} => {clean(dump(shown(event.result)))}")
+        self.lines(f"failed: [{host}] {item} => {_dump(event.result)}")
         if event.status == "ignored":
             self._ignoring.add(event.host)
             self.lines("...ignoring")
@@ -79,17 +85,18 @@ class AnsibleRenderer(Renderer):
         if _is_told_by_items(event):
             self._end_loop(event)
             return
-        host = host_name(event)
+        host = _host(event)
         if not event.looped:
             self._show_diff(event.result)
-        if event.status == "ok" and event.action in _INCLUDES:
-            self.lines(f"included: {one_line(event.result.get('include'))} for {one_line(event.host)}")
+        if _is_include(event):
+            self._included.setdefault((one_line(event.result.get("include")), ""), []).append(event.host)
             return
         if event.status in _WORDS:
             self.lines(*f"{_WORDS[event.status]}: [{host}]{self._spoken(event.action, event)}".split("\n"))
             return
         word = "UNREACHABLE" if event.result.get("unreachable") else "FAILED"
-        self.lines(f"fatal: [{host}]: {word}! => {clean(dump(shown(event.result)))}")
+        indent = 4 if event.action.rpartition(".")[2] == "assert" else None
+        self.lines(*f"fatal: [{host}]: {word}! => {_dump(event.result, indent=indent)}".split("\n"))
         if event.status == "ignored":
             self.lines("...ignoring")
 
@@ -127,16 +134,20 @@ class AnsibleRenderer(Renderer):
 
     def _item_done(self, event: ItemResult, host: str, item: str) -> str:
         action = self._task.action if self._task else ""
-        if event.status == "ok" and action in _INCLUDES:
-            return f"included: {one_line(event.result.get('include'))} for {one_line(event.host)} => {item}"
         blank = " " if event.status == "skipped" else ""  # ansible-playbook writes one
         return f"{_WORDS[event.status]}: [{host}] => {item}{self._spoken(action, event) or blank}"
 
     def _spoken(self, name: str, event: TaskResult | ItemResult) -> str:
         action = name.rpartition(".")[2]
-        if event.status != "skipped" and action in _SPEAKING:
+        if event.status != "skipped" and action in _SPEAKING and "censored" not in event.result:
             return f" => {clean(dump(_said(action, event.result), indent=4))}"
-        return f" => {clean(dump(shown(event.result)))}" if self.verbosity else ""
+        return f" => {_dump(event.result)}" if self.verbosity else ""
+
+    def _tell_included(self) -> None:
+        """Name what was included once, with all hosts that included it."""
+        for (what, item), hosts in self._included.items():
+            self.lines(f"included: {what} for {', '.join(map(one_line, hosts))}{item}")
+        self._included.clear()
 
     def _show_diff(self, result: Mapping[str, Any]) -> None:
         lines = list(diff_lines(result)) if self.diff else []
@@ -153,6 +164,27 @@ class AnsibleRenderer(Renderer):
         self.lines("", f"{text} {'*' * max(3, _WIDTH - len(text))}")
 
 
+def _host(event: TaskResult | ItemResult) -> str:
+    """Name the host, and where the work was done elsewhere that host with its address."""
+    return f"{host_name(event)}({one_line(event.address)})" if event.address else host_name(event)
+
+
+def _is_include(event: Event) -> bool:
+    """Tell the good result of an include, of one item or of a task without a loop."""
+    if not isinstance(event, (TaskResult, ItemResult)) or event.status != "ok" or "include" not in event.result:
+        return False
+    return isinstance(event, ItemResult) or (event.action in _INCLUDES and not event.looped)
+
+
+def _ends_includes(event: Event) -> bool:
+    return isinstance(event, TaskResult) and event.action in _INCLUDES and _is_told_by_items(event)
+
+
+def _dump(result: Mapping[str, Any], *, indent: int | None = None) -> str:
+    """Write what people see of a result; that it failed stands before it."""
+    return clean(dump({key: value for key, value in shown(result).items() if key != "failed"}, indent=indent))
+
+
 def _is_told_by_items(event: TaskResult) -> bool:
     """Tell a loop whose items have said all; one that is hidden shows no results."""
     hidden = "censored" in event.result and event.status in ("ok", "changed")
@@ -161,9 +193,9 @@ def _is_told_by_items(event: TaskResult) -> bool:
 
 def _said(action: str, result: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a debug task says: its message, or its variable, and nothing else."""
-    values = shown(result)
-    if action != "debug" or "censored" in values:
+    values = {key: value for key, value in shown(result).items() if key != "failed"}
+    if action != "debug":
         return {"changed": False, **values}
     if "msg" in values:
         return {"msg": values["msg"]}
-    return {key: value for key, value in values.items() if key not in ("changed", "failed")}
+    return {key: value for key, value in values.items() if key != "changed"}

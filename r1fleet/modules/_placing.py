@@ -109,6 +109,8 @@ def _write(ctx: Context, content: Content, dest: str) -> dict[str, Any]:
     if ctx.diff and small:
         before = read_bytes(dest) if os.path.isfile(dest) else None
         reply["diff"] = [content_diff(before, read_bytes(draft), dest)]
+        if before is None:
+            reply["diff"][0].pop("before_header", None)
     _check_draft(ctx, draft)
     if ctx.check:
         return reply

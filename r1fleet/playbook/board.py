@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from r1fleet.errors import FleetError
-from r1fleet.events import TaskResult, TaskStarted
+from r1fleet.events import ItemResult, TaskResult, TaskStarted
 from r1fleet.playbook.model import Task
 from r1fleet.playbook.outcome import Outcome, censored
 from r1fleet.playbook.scope import Scope
@@ -54,6 +54,13 @@ class Board:
         except FleetError:
             return str(task.name)
 
+    def items(self, task: Task, state: HostState, told: Sequence[ItemResult]) -> None:
+        """Tell how the items of a loop ended, which have waited for their task's turn."""
+        if told and self._run.current.free:
+            self.started(task, state)
+        for event in told:
+            self._run.observer(event)
+
     def post(
         self,
         task: Task,
@@ -92,6 +99,7 @@ class Board:
                 outcome.looped,
                 seconds,
                 outcome.delegate,
+                outcome.address,
             )
         )
 

@@ -22,6 +22,7 @@ class Outcome:
     result: Reply
     looped: bool = False
     delegate: str = ""  # the host where it was done, if that was another
+    address: str = ""  # and that one's address
 
     @property
     def bad(self) -> bool:
@@ -60,8 +61,9 @@ def skipped(condition: Any) -> Outcome:
 
 def of_items(outcomes: Sequence[Outcome]) -> Outcome:
     """Return the outcome of a loop."""
-    delegate = next((outcome.delegate for outcome in outcomes if outcome.delegate), "")
-    return replace(_summed_up(outcomes), delegate=delegate)
+    first = next((outcome for outcome in outcomes if outcome.delegate), None)
+    whole = _summed_up(outcomes)
+    return replace(whole, delegate=first.delegate, address=first.address) if first else whole
 
 
 def _summed_up(outcomes: Sequence[Outcome]) -> Outcome:

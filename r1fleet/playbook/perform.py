@@ -102,6 +102,10 @@ class Performer:
 
     def tell_item(self, task: Task, state: HostState, loop: Loop, item: Item, outcome: Outcome) -> None:
         """Tell how one item of a loop ended."""
+        self.run.observer(self.item_result(task, state, loop, item, outcome))
+
+    def item_result(self, task: Task, state: HostState, loop: Loop, item: Item, outcome: Outcome) -> ItemResult:
+        """Return what is told of one item of a loop."""
         try:
             label = label_of(loop, item)
             hidden = flag(task.settings.no_log, item.scope, default=False)
@@ -110,9 +114,8 @@ class Performer:
         result = censored(outcome.result) if hidden else outcome.result
         shown = "(censored due to no_log)" if hidden else label
         role, where = task.role.name if task.role else "", str(task.where)
-        self.run.observer(
-            ItemResult(state.name, task.title, shown, outcome.status, result, role, where, outcome.delegate)
-        )
+        way = (outcome.delegate, outcome.address)
+        return ItemResult(state.name, task.title, shown, outcome.status, result, role, where, *way)
 
     async def _once(self, task: Task, state: HostState, scope: Scope) -> Outcome:
         """Do a task without its loop."""
@@ -127,7 +130,12 @@ class Performer:
             outcome = await self._until(work)
         except FleetError as error:
             outcome = failure(error)
-        return replace(outcome, delegate=work.delegate)
+        return replace(outcome, delegate=work.delegate, address=self._address(work)) if work.delegate else outcome
+
+    def _address(self, work: Work) -> str:
+        scope = scope_of(self.run, work.target)
+        address = str(render(scope.raw("ansible_host"), scope)) if "ansible_host" in scope else ""
+        return "" if address == work.delegate else address
 
     def _condition(self, task: Task, scope: Scope) -> Outcome | None:
         for condition in task.settings.when:

@@ -27,7 +27,7 @@ def hosts_of(run: RunState, play: Play) -> tuple[HostState, ...]:
     pattern = ",".join(str(part) for part in as_tuple(render(play.hosts, scope)))
 
     def unknown(what: str) -> None:
-        run.observer(Note(what, "warning"))
+        run.observer(Note(f'hosts: no host or group matches "{what}"', "warning"))
 
     states = [run.host(host.name) for host in run.inventory.select(pattern, unknown=unknown)]
     order = str(render(play.keyword("order", "inventory"), scope))

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from r1fleet.errors import FleetError
+from r1fleet.events import ItemResult
 from r1fleet.playbook import catalogue
 from r1fleet.playbook.actions.registry import ACTIONS, plan
 from r1fleet.playbook.board import Board
@@ -72,6 +73,7 @@ class _Sent:
     begin: float
     turns: list[tuple[Scope, Item | None, Outcome | _Asked]] = field(default_factory=list)
     ended: Outcome | None = None  # where the task ended without its items
+    told: list[ItemResult] = field(default_factory=list)  # of its items, once the task is shown
 
     @property
     def stops(self) -> bool:
@@ -90,7 +92,7 @@ class Window:
         self._tasks = tasks
         self._name = uuid.uuid4().hex
         self._ends: dict[HostState, int] = {}  # how many tasks a host has done, or will have
-        self._posted: list[dict[HostState, tuple[Outcome, float]]] = [{} for _ in tasks]
+        self._posted: list[dict[HostState, tuple[_Sent, Outcome, float]]] = [{} for _ in tasks]
         self._seen: list[set[HostState]] = [set() for _ in tasks]
         self._shown = -1
 
@@ -197,7 +199,7 @@ class Window:
             if item is None or one.task.loop is None:
                 return outcome
             outcomes.append(with_item(outcome, item))
-            self._performer.tell_item(one.task, state, one.task.loop, item, outcomes[-1])
+            one.told.append(self._performer.item_result(one.task, state, one.task.loop, item, outcomes[-1]))
             if outcome.status == "unreachable":
                 break
         return of_items(outcomes)
@@ -214,7 +216,7 @@ class Window:
         if outcome.bad:
             self._ends[state] = one.index + 1
             state.fresh.update(failed_task(one.task, outcome))
-        self._posted[one.index][state] = (outcome, time.monotonic() - one.begin)
+        self._posted[one.index][state] = (one, outcome, time.monotonic() - one.begin)
         self._show(rescuable=rescuable)
 
     def _show(self, *, rescuable: bool) -> None:
@@ -223,8 +225,9 @@ class Window:
             if self._shown >= 0:
                 waiting = self._posted[self._shown]
                 for state in list(waiting):
-                    outcome, seconds = waiting.pop(state)
-                    self._board.post(self._tasks[self._shown], state, outcome, rescuable=rescuable, seconds=seconds)
+                    one, outcome, seconds = waiting.pop(state)
+                    self._board.items(one.task, state, one.told)
+                    self._board.post(one.task, state, outcome, rescuable=rescuable, seconds=seconds)
                     self._seen[self._shown].add(state)
                 if any(end > self._shown and state not in self._seen[self._shown] for state, end in self._ends.items()):
                     return

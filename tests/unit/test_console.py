@@ -321,7 +321,7 @@ def test_json_lines_hold_every_field() -> None:
         {
             "event": "task_result", "time": 1.235, "host": "h1", "task": "write", "status": "changed",
             "result": {"set": [1], "raw": "\ufffd", "name": "é"}, "role": "", "action": "", "where": PLACE,
-            "looped": False, "seconds": 0.0, "delegate": "",
+            "looped": False, "seconds": 0.0, "delegate": "", "address": "",
         },
         {
             "event": "recap", "time": 1.235, "seconds": 0.0, "pardoned": [], "stats": {},

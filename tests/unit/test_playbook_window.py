@@ -191,3 +191,18 @@ def test_the_agent_runs_nothing_behind_a_failure_of_the_same_window(tmp_path: Pa
     assert [bool(result.get("failed")) for result in results] == [False, True, False, False, False, False]
     assert results[3] == {"changed": False, "unrun": True}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c", "e", "f"]
+
+
+def test_the_items_of_a_loop_are_told_when_their_task_is_shown(project: Project) -> None:
+    told = project.tasks("""
+        - {name: one, file: {path: /1, state: directory}}
+        - {name: two, file: {path: "/{{ item }}", state: directory}, loop: [a, b]}
+    """)
+    order = [
+        (type(event).__name__, event.name if isinstance(event, TaskStarted) else event.task)
+        for event in told.events
+        if isinstance(event, (TaskStarted, ItemResult, TaskResult))
+    ]
+    begun = order.index(("TaskStarted", "two"))
+    assert order[:begun] == [("TaskStarted", "one"), *[("TaskResult", "one")] * 3]
+    assert sorted(set(order[begun + 1 :])) == [("ItemResult", "two"), ("TaskResult", "two")]
