@@ -32,13 +32,20 @@ def refresh(ctx: Context) -> dict[str, Any]:
     """Fetch the lists unless ``cache_valid_time`` says that they are young enough."""
     if _cache_time() + ctx.args["cache_valid_time"] >= time.time():
         return cache_state()
-    if not ctx.check:
-        update(ctx)
-    return dict(cache_state(), cache_updated=True)
+    news = ctx.check or update(ctx)
+    return dict(cache_state(), cache_updated=news)
 
 
-def update(ctx: Context) -> None:
-    """Fetch the lists, with as many tries as the arguments allow, or fail."""
+def update(ctx: Context) -> bool:
+    """Fetch the lists, with as many tries as the arguments allow, or fail; tell whether anything was new."""
+    before = _cache_time()
+    _fetch(ctx)
+    news = _cache_time() != before
+    _touch_lists()
+    return news
+
+
+def _fetch(ctx: Context) -> None:
     retries = ctx.args["update_cache_retries"]
     # Where we try again, apt-get's own three tries per file would turn half a minute into five.
     patience = ["-o", "Acquire::Retries=0"] if retries else []
@@ -46,7 +53,6 @@ def update(ctx: Context) -> None:
         try:
             # apt-get tells of sources it could not reach by a warning only, unless asked.
             apt_get(ctx, "-o", "APT::Update::Error-Mode=any", *patience, "update")
-            _touch_lists()
             return
         except ModuleFailed as error:
             text = error.reply.get("stderr") or error.msg

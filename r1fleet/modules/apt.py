@@ -112,9 +112,9 @@ def _expand(ctx: Context, text: str, state: str) -> list[Wanted]:
     name, relation, version = match.group(1), match.group(2) or "", match.group(3) or ""
     if not any(char in name for char in "*?["):
         return [Wanted(name, relation, version)]
-    known = set(installed(ctx).packages) if state == "absent" else _names(ctx)
-    found = sorted(fnmatch.filter(known, name))
-    if not found and state != "absent":
+    found = sorted(fnmatch.filter(installed(ctx).packages, name)) if state == "absent" else []
+    found = found or sorted(fnmatch.filter(_names(ctx), name))
+    if not found:
         ctx.fail("No package(s) matching '{}' available".format(name))
     return [Wanted(single, relation, version) for single in found]
 
@@ -172,7 +172,8 @@ def _satisfied(ctx: Context, here: Installed, single: Wanted) -> bool:
     if package is None:
         return not single.version and _provided(ctx, here, single.name)
     if single.relation == "=":
-        return fnmatch.fnmatch(package.version, single.version)
+        # Of a pattern apt-get knows whether a newer version fits it, too; it installs that one, as Ansible does.
+        return package.version == single.version
     return not single.version or compare_versions(package.version, single.version) >= 0
 
 
