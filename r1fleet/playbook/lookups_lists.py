@@ -85,7 +85,16 @@ def _subelements(_: Context, *terms: Any) -> list[Any]:
             return []
         elements = list(elements.values())
     kept = [element for element in elements if not (isinstance(element, Mapping) and element.get("skipped") is True)]
-    return [list(pair) for pair in subelements(kept, path, bool(flags.get("skip_missing")))]
+    pairs = subelements(kept, path, bool(flags.get("skip_missing")))
+    return [[_without(element, path.split(".")), part] for element, part in pairs]
+
+
+def _without(element: Any, keys: list[str]) -> Any:
+    """Return an element without the list whose items it is paired with."""
+    if not isinstance(element, Mapping):
+        return element
+    rest = {key: value for key, value in element.items() if key != keys[0]}
+    return rest if len(keys) == 1 else {**rest, keys[0]: _without(element.get(keys[0]), keys[1:])}
 
 
 def _dict(_: Context, *terms: Any) -> list[Any]:
