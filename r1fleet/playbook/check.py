@@ -14,13 +14,7 @@ from r1fleet.agent.outcome import ModuleFailed
 from r1fleet.errors import Where
 from r1fleet.inventory.source import Text
 from r1fleet.playbook import catalogue
-from r1fleet.playbook.keywords import nearest
-from r1fleet.playbook.lazy import has_template, is_template
-from r1fleet.playbook.lookups import LOOKUPS
-from r1fleet.playbook.model import Block, Node, Settings, Task
-from r1fleet.playbook.problems import Problems
-from r1fleet.playbook.scope import where_of
-from r1fleet.playbook.templating import (
+from r1fleet.playbook.compiling import (
     LOOKUP_CALLS,
     environment,
     is_whole,
@@ -29,6 +23,12 @@ from r1fleet.playbook.templating import (
     shifted,
     syntax_error,
 )
+from r1fleet.playbook.keywords import nearest
+from r1fleet.playbook.lazy import has_template, is_template
+from r1fleet.playbook.lookups import LOOKUPS
+from r1fleet.playbook.model import Block, Node, Settings, Task
+from r1fleet.playbook.problems import Problems
+from r1fleet.playbook.scope import where_of
 
 _SAMPLES = {
     "bool": False,

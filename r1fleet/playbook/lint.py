@@ -15,6 +15,7 @@ from r1fleet.inventory.source import Text, load_yaml, read_text, where_of
 from r1fleet.playbook import keywords, rolefiles
 from r1fleet.playbook.catalogue import short_name
 from r1fleet.playbook.check import check_task, check_template, check_values
+from r1fleet.playbook.compiling import parse_text
 from r1fleet.playbook.finding import Found, find
 from r1fleet.playbook.finding import role as find_role
 from r1fleet.playbook.inherit import as_tuple, handed_down
@@ -25,7 +26,6 @@ from r1fleet.playbook.parse import check_play
 from r1fleet.playbook.problems import Problems
 from r1fleet.playbook.reading import Reader, Search
 from r1fleet.playbook.task import is_known, read_task
-from r1fleet.playbook.templating import parse_text
 
 _KEYWORDS = (keywords.HANDLER | keywords.REFUSED.keys()) - {"action", "local_action"}
 _SECTIONS = ("pre_tasks", "tasks", "post_tasks", "handlers")

@@ -6,21 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from r1fleet.playbook.compiling import environment
 from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.filters_text import FilterError
 from r1fleet.playbook.lazy import plain
 from r1fleet.playbook.lookups import LOOKUPS
 from r1fleet.playbook.model import Loop
 from r1fleet.playbook.scope import Scope
-from r1fleet.playbook.templating import (
-    COMPUTED,
-    TemplateFailed,
-    environment,
-    render,
-    render_lazy,
-    render_text,
-    render_trusted,
-)
+from r1fleet.playbook.templating import COMPUTED, TemplateFailed, render, render_lazy, render_text, render_trusted
 
 _PASSES_OVER = frozenset({"first_found"})
 """Lookups that leave out what is undefined among their terms."""

@@ -58,7 +58,9 @@ class Magic(Mapping[str, Any]):
             return _PLAY[name](self._run)
         if self._task is not None and name == "_task_folder":
             return str(self._task.folder)
-        if self._task is not None and self._task.role is not None and name in _ROLE:
+        if name == "ansible_search_path" and self._task is not None:
+            return _search_path(self._run, self._task)
+        if name in _ROLE and self._has_role(name):
             return _ROLE[name](self._task)
         if name == "hostvars":
             return HostVars(self._run, self._seen)
@@ -69,16 +71,30 @@ class Magic(Mapping[str, Any]):
             return True
         if name in _PLAY:
             return self._run.play is not None
-        return self._task is not None and (name == "_task_folder" or (name in _ROLE and self._task.role is not None))
+        if name in _TASK:
+            return self._task is not None
+        return name in _ROLE and self._has_role(str(name))
+
+    def _has_role(self, name: str) -> bool:
+        """Tell whether a task stands in a role; that has parents only where a role has included it."""
+        role = self._task.role if self._task is not None else None
+        return role is not None and (bool(role.parents) or "parent" not in name)
 
     def __bool__(self) -> bool:
         return True
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in ("hostvars", "_task_folder", *_RUN, *_HOST, *_PLAY, *_ROLE) if name in self)
+        return (name for name in ("hostvars", *_TASK, *_RUN, *_HOST, *_PLAY, *_ROLE) if name in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _search_path(run: RunState, task: Task) -> list[str]:
+    """Return where a task's files are looked up, nearest first."""
+    roles = [task.role, *reversed(task.role.parents)] if task.role is not None else []
+    near = [*(str(role.path) for role in roles), str(task.folder)]
+    return list(dict.fromkeys([*near, *([str(run.current.play.folder)] if run.play is not None else [])]))
 
 
 def _live(states: tuple[HostState, ...]) -> list[str]:
@@ -99,6 +115,7 @@ def _all_roles(run: RunState) -> list[str]:
     return list(dict.fromkeys(use.name for use in run.current.uses))
 
 
+_TASK = ("_task_folder", "ansible_search_path")
 _OTHERS = frozenset({"ansible_play_batch", "ansible_play_hosts", "hostvars", "play_hosts"})
 _RUN: Mapping[str, Callable[[RunState], Any]] = {
     "ansible_check_mode": lambda run: run.options.check,

@@ -13,13 +13,13 @@ from r1fleet.inventory.source import Block as Written
 from r1fleet.inventory.source import Text, read_text, where_of
 from r1fleet.playbook import keywords, rolefiles
 from r1fleet.playbook.check import check_nodes, check_template
+from r1fleet.playbook.compiling import parse_text
 from r1fleet.playbook.inherit import handed_down
 from r1fleet.playbook.lazy import has_template
 from r1fleet.playbook.library import FOLDER
 from r1fleet.playbook.model import Block, Node, RoleTasks, RoleUse, Task
 from r1fleet.playbook.reading import Reader
 from r1fleet.playbook.task import read_task
-from r1fleet.playbook.templating import parse_text
 
 _DEEPEST = 60
 

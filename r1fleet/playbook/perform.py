@@ -56,13 +56,16 @@ class Performer:
             items = turns(loop, scope, values)
         except FleetError as error:
             return self.not_looped(task, scope, error)
-        outcomes = []
+        outcomes: list[Outcome] = []
         pause = float(render(loop.pause, scope) or 0)
         for index, item in enumerate(items):
             if index and pause:
                 await asyncio.sleep(pause)
-            outcome = await self._once(task, state, item.scope)
-            outcome = with_item(outcome, item)
+            scope = item.scope.over({task.register: outcomes[-1].result}) if task.register and outcomes else item.scope
+            outcome = with_item(await self._once(task, state, scope), item)
+            if task.register:
+                item = replace(item, scope=item.scope.over({task.register: outcome.result}))
+            outcome = labelled(loop, item, outcome)
             outcomes.append(outcome)
             if len(items) > 0:
                 self.tell_item(task, state, loop, item, outcome)
@@ -73,8 +76,7 @@ class Performer:
     def _breaks(self, task: Task, loop: Loop, item: Item, outcome: Outcome) -> bool:
         if not loop.break_when:
             return False
-        scope = item.scope.over({task.register: outcome.result}) if task.register else item.scope
-        return all(truth(condition, scope) for condition in loop.break_when)
+        return all(truth(condition, item.scope) for condition in loop.break_when)
 
     def planned(self, task: Task, state: HostState, scope: Scope, plan: Callable[[Work], Call]) -> Outcome | Call:
         """Return the call that a task becomes, or how it ends without one."""
@@ -227,14 +229,18 @@ def judge(task: Task, scope: Scope, result: Reply) -> Outcome:
         return finished(result)
     result.setdefault("changed", False)
     seen = scope.over(_view(task, result))
-    try:
-        if task.changed_when:
-            result["changed"] = all(_holds(condition, seen) for condition in task.changed_when)
-        if task.failed_when:
-            failed = all(_holds(condition, seen) for condition in task.failed_when)
-            result["failed"] = result["failed_when_result"] = failed
-    except FleetError as error:
-        return finished({**result, **failure(error).result, "changed": result["changed"]})
+    broken = bool(result.get("failed"))
+    for word, conditions in (("changed", task.changed_when), ("failed", task.failed_when)):
+        if conditions:
+            try:
+                result[word] = all(_holds(condition, seen) for condition in conditions)
+            except FleetError as error:
+                told = failure(error).result
+                return finished({**result, **told, "changed": result["changed"], f"{word}_when_result": told["msg"]})
+    if task.failed_when:
+        result["failed_when_result"] = result["failed"]
+        if broken and not result["failed"]:
+            result["failed_when_suppressed_exception"] = result.pop("exception", "(traceback unavailable)")
     return finished(result)
 
 
@@ -249,6 +255,17 @@ def _view(task: Task, result: Reply) -> Mapping[str, Any]:
     if task.register:
         view[task.register] = {"failed": False, **result}
     return view
+
+
+def labelled(loop: Loop, item: Item, outcome: Outcome) -> Outcome:
+    """Return an item's outcome; one whose label cannot be rendered has failed."""
+    if loop.label is None:
+        return outcome
+    try:
+        label_of(loop, item)
+    except FleetError as error:
+        return replace(outcome, status="failed", result={**outcome.result, **failure(error).result, "skipped": False})
+    return outcome
 
 
 def with_item(outcome: Outcome, item: Item) -> Outcome:

@@ -11,6 +11,7 @@ from r1fleet.errors import FleetError, PlaybookError, Where
 from r1fleet.inventory.source import Block as Written
 from r1fleet.inventory.source import Text, where_of
 from r1fleet.playbook import catalogue, keywords
+from r1fleet.playbook.compiling import is_lone
 from r1fleet.playbook.inherit import as_tuple, handed_down
 from r1fleet.playbook.instead import instead_of, is_foreign
 from r1fleet.playbook.lazy import is_template
@@ -18,7 +19,6 @@ from r1fleet.playbook.lookups import LOOKUPS
 from r1fleet.playbook.model import Loop, Task
 from r1fleet.playbook.pairs import parse_pairs
 from r1fleet.playbook.reading import Reader
-from r1fleet.playbook.templating import is_lone
 
 _LONE = re.compile(r"^\s*\{\{.*\}\}\s*$", re.DOTALL)
 _RESERVED = frozenset(word.lower() for word in kwlist)

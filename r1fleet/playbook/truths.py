@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.filters_text import FilterError
 from r1fleet.playbook.versions import version
 
+_NET = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.")
 _WORDS = frozenset({"y", "yes", "on", "1", "true", "t", "n", "no", "off", "0", "false", "f"})
 
 
@@ -71,6 +73,17 @@ def vaulted_file(path: str) -> bool:
         return stream.read(15) == b"$ANSIBLE_VAULT;"
 
 
+def is_uri(value: Any, schemes: list[str] | None = None) -> bool:
+    """Tell whether text can be a URI, of one of these schemes where they are given."""
+    if not isinstance(value, str):
+        return False
+    try:
+        scheme = urlsplit(value).scheme
+    except ValueError:
+        return False
+    return not schemes or scheme in schemes
+
+
 def contains(value: Any, item: Any) -> bool:
     """Tell whether an item is in a list."""
     return item in value
@@ -82,7 +95,7 @@ def subset(left: Any, right: Any) -> bool:
 
 
 TESTS: dict[str, Callable[..., Any]] = {
-    "abs": lambda path: Path(path).is_absolute(),
+    **dict.fromkeys(["abs", "is_abs"], lambda path: Path(path).is_absolute()),
     "all": all,
     "any": any,
     "contains": contains,
@@ -97,11 +110,11 @@ TESTS: dict[str, Callable[..., Any]] = {
     "link": lambda path: Path(path).is_symlink(),
     "link_exists": lambda path: Path(path).is_symlink() or Path(path).exists(),
     "match": match,
-    "mount": lambda path: Path(path).is_mount(),
-    "nan": lambda value: value != value,
+    **dict.fromkeys(["mount", "is_mount"], lambda path: Path(path).is_mount()),
+    **dict.fromkeys(["nan", "isnan"], lambda value: value != value),
     "reachable": lambda value: not _result("reachable", value).get("unreachable", False),
     "regex": regex,
-    "same_file": lambda left, right: Path(left).samefile(right),
+    **dict.fromkeys(["same_file", "is_same_file"], lambda left, right: Path(left).samefile(right)),
     "search": regex,
     "started": _flag("started", default=True),
     "timedout": lambda value: bool(_result("timedout", value).get("timedout", False)),
@@ -109,6 +122,9 @@ TESTS: dict[str, Callable[..., Any]] = {
     "vault_encrypted": vault_encrypted,
     "vaulted_file": vaulted_file,
     "unreachable": _flag("unreachable"),
+    "uri": is_uri,
+    "url": lambda value, schemes=None: is_uri(value, schemes) and bool(_NET.match(value)),
+    "urn": lambda value: is_uri(value, ["urn"]),
     **dict.fromkeys(["failed", "failure"], failed),
     **dict.fromkeys(["succeeded", "success", "successful"], lambda value: not failed(value)),
     **dict.fromkeys(["changed", "change"], changed),

@@ -17,6 +17,8 @@ from r1fleet.playbook.state import HostState, RunState
 from r1fleet.playbook.templating import TemplateFailed, render
 from r1fleet.transport import Become, Blob, Call, Reply, Session
 
+_LONGEST = 100_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Manner:
@@ -71,16 +73,27 @@ class Work:
 def manner_of(run: RunState, task: Task, scope: Scope, target_scope: Scope) -> Manner:
     """Return how a task is to be done, its keywords rendered."""
     settings = task.settings
-    timeout = render(settings.timeout, scope)
     return Manner(
         become=become_of(run, task, scope, target_scope),
         check=flag(settings.check_mode, scope, default=run.options.check),
         diff=flag(settings.diff, scope, default=run.options.diff),
         environment=_environment(task, scope),
-        timeout=float(timeout) if timeout else run.options.task_timeout,
+        timeout=_timeout(task, scope) or run.options.task_timeout,
         no_log=flag(settings.no_log, scope, default=False),
         way=way_of(run, task, scope),
     )
+
+
+def _timeout(task: Task, scope: Scope) -> float:
+    """Return the seconds a task may take; 0 is no limit."""
+    value = render(task.settings.timeout, scope)
+    try:
+        seconds = float(value or 0)
+    except (TypeError, ValueError):
+        seconds = -1
+    if not 0 <= seconds <= _LONGEST:
+        raise TemplateFailed(f"Timeout {value} is invalid, it must be between 0 and {_LONGEST}", where=task.where)
+    return seconds
 
 
 def way_of(run: RunState, task: Task, scope: Scope) -> Way:

@@ -21,7 +21,7 @@ _LANGUAGE = """
     include_import_tasks_nested include_vars include_with_templating lookup_csvfile lookup_dict lookup_file
     lookup_first_found lookup_indexed_items lookup_items lookup_lines lookup_list lookup_nested lookup_password
     lookup_pipe lookup_random_choice lookup_sequence lookup_subelements lookup_template lookup_together
-    lookup_varnames lookup_vars loop-until loops split task-args task-timeout task_ordering templating test_core
+    lookup_varnames lookup_vars loop-until loops split task-timeout task_ordering test_core
     test_files test_mathstuff test_uri undefined until var_inheritance var_reserved yaml_parsing
 """
 _MODULES = """

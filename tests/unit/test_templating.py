@@ -10,16 +10,8 @@ import pytest
 from r1fleet.errors import Where
 from r1fleet.inventory.source import Text, load_yaml_text
 from r1fleet.playbook.scope import CircularVariable, Scope
-from r1fleet.playbook.templating import (
-    Marks,
-    TemplateFailed,
-    UndefinedVariable,
-    evaluate,
-    render,
-    render_file,
-    render_lazy,
-    truth,
-)
+from r1fleet.playbook.template_files import Marks, render_file
+from r1fleet.playbook.templating import TemplateFailed, UndefinedVariable, evaluate, render, render_lazy, truth
 
 VARIABLES = """
 none: null

@@ -18,7 +18,8 @@ from r1fleet.inventory import vault
 from r1fleet.playbook.digests import digest_of
 from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.lookups_files import about_template, find_file, search_folders
-from r1fleet.playbook.templating import Marks, TemplateFailed, render_file
+from r1fleet.playbook.template_files import Marks, render_file
+from r1fleet.playbook.templating import TemplateFailed
 from r1fleet.playbook.work import Work
 from r1fleet.transport import Blob, Call
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 
 from r1fleet.errors import HostUnreachable
@@ -10,11 +11,19 @@ from r1fleet.playbook.inherit import as_tuple
 from r1fleet.playbook.work import Work
 from r1fleet.transport import Reply
 
+_WITH_PORT = re.compile(r"(?P<name>[^:]+|\[.*\]):(?P<port>\d+)$")
+
 
 async def add_host(work: Work) -> Reply:
     """Add a host to the inventory for the rest of the run."""
     args = dict(work.args)
-    name = next(str(args.pop(key)) for key in ("name", "host", "hostname") if key in args)
+    written = next((str(args.pop(key)) for key in ("name", "host", "hostname") if key in args), "")
+    if not written:
+        return {"changed": False, "failed": True, "msg": "name, host or hostname needs to be provided"}
+    address = _WITH_PORT.match(written)
+    name = address["name"].strip("[]") if address else written
+    if address:
+        args["ansible_ssh_port"] = int(address["port"])
     found = next((args.pop(key) for key in ("groups", "group", "groupname") if key in args), None)
     groups = [str(group).strip() for group in as_tuple(found.split(",") if isinstance(found, str) else found)]
     changed = work.run.add_host(name, groups, args)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from r1fleet.errors import Where
+from r1fleet.errors import FleetError, Where
 from r1fleet.events import RUN
 from r1fleet.inventory.source import Block as Written
 from r1fleet.inventory.source import load_yaml
@@ -17,6 +18,7 @@ from r1fleet.playbook.templating import TemplateFailed
 from r1fleet.playbook.work import Work
 from r1fleet.transport import Reply
 
+_MAIN = ("main.yaml", "main.yml", "main.json")
 _NAME = re.compile(r"^[A-Za-z_]\w*$")
 
 
@@ -66,35 +68,55 @@ def _added(before: Any, value: Any) -> Any:
 
 async def include_vars(work: Work) -> Reply:
     """Read variables from files; their templates are rendered where they are used."""
-    paths = list(_paths(work))
+    paths: list[Path] = []
     found = Written(work.task.where)
-    for path in paths:
-        found.update(_variables(path))
+    try:
+        for path in _paths(work):
+            found.update(_variables(path))
+            paths.append(path)
+    except FleetError as error:
+        return {**_failed(str(error.what)), "message": str(error.what), "hint": error.hint or "", **_read(paths)}
     facts = {str(work.args["name"]): found} if work.args.get("name") else found
     if work.args.get("hash_behaviour") == "merge":
         facts = combine({name: work.state.included.get(name, {}) for name in facts}, facts, recursive=True)
-    return {"changed": False, "ansible_facts": facts, "ansible_included_var_files": [str(path) for path in paths]}
+    return {"changed": False, "ansible_facts": facts, **_read(paths)}
+
+
+def _read(paths: list[Path]) -> Reply:
+    return {"ansible_included_var_files": [str(path) for path in paths]}
 
 
 def _paths(work: Work) -> Iterator[Path]:
+    """Yield the files: one, or those of a folder, those nearer to its top first."""
     if not work.args.get("dir"):
         yield source_path(work, str(work.args.get("file") or ""), "vars")
         return
     folder = source_path(work, str(work.args["dir"]), "vars")
-    suffixes = tuple(f".{suffix}" for suffix in work.args.get("extensions") or ("yaml", "yml", "json"))
-    pattern = re.compile(str(work.args.get("files_matching") or ""))
-    ignored = [re.compile(each) for each in work.args.get("ignore_files") or ()]
+    wanted = re.compile(str(work.args.get("files_matching") or ""))
+    ignored = [re.compile(f"{each}$") for each in _listed(work.args.get("ignore_files"))]
+    own = work.task.role is not None and folder == (work.task.role.path / "vars").resolve()
     depth = int(work.args.get("depth") or 0)
-    for path in sorted(folder.rglob("*")):
-        near = not depth or len(path.relative_to(folder).parts) <= depth
-        if (
-            path.is_file()
-            and near
-            and path.suffix in suffixes
-            and pattern.search(path.name)
-            and not any(each.search(path.name) for each in ignored)
-        ):
-            yield path
+    for root, _, names in sorted(os.walk(folder, followlinks=True)):
+        if depth and len(Path(root).relative_to(folder).parts) >= depth:
+            continue
+        for name in sorted(names):
+            main = own and Path(root) == folder and name in _MAIN
+            if wanted.search(name) and not main and not any(each.search(name) for each in ignored):
+                yield from _with_extension(work, Path(root, name))
+
+
+def _with_extension(work: Work, path: Path) -> Iterator[Path]:
+    found = _listed(work.args.get("extensions"))
+    extensions = [str(each) for each in found] if found else ["yaml", "yml", "json"]
+    if path.suffix.removeprefix(".") in extensions:
+        yield path
+    elif not to_bool(work.args.get("ignore_unknown_extensions", False)):
+        what = f"{path} does not have a valid extension: {', '.join(extensions)}"
+        raise TemplateFailed(what, where=work.task.where, hint="ignore_unknown_extensions passes such files over")
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else str(value).split(",")
 
 
 def _variables(path: Path) -> Mapping[str, Any]:
