@@ -51,6 +51,7 @@ def build(
     gangs = plan_gangs(name, deployment, sites, shape=shape, lacks=engine.lacks(deployment))
     mine = claim_of(name, deployment, gangs)
     refuse_own(mine)
+    _refuse_absent(name, deployment, deployment_names(inventory, variables_of))
     refuse_conflicts(mine, others_of(inventory, mine, variables_of))
     refuse_foreign(gangs, known)
     made = _Ranks(name, deployment, engine, shape)
@@ -111,6 +112,17 @@ def _refuse(name: str, deployment: Deployment, engine: Engine, shape: ModelShape
             f"deployment {name}: boot: true is not supported by this version",
             hint="leave it out, and launch again after a reboot",
         )
+
+
+def _refuse_absent(name: str, deployment: Deployment, known: Sequence[str]) -> None:
+    for other in deployment.instead_of:
+        if other not in known or other == name:
+            near = difflib.get_close_matches(other, [one for one in known if one != name], n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise SpecError(
+                f"deployment {name}: instead_of names {other}, which is no other deployment of this inventory{meant}",
+                hint=f"its deployments are {', '.join(known)}",
+            )
 
 
 class _Ranks:

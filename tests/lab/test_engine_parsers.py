@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from r1fleet.engines.options import table_of
 from r1fleet.lab import Lab
 from tests.guides import cases, planned
-from tests.lab.reach import ask
+from tests.lab.reach import answer, ask
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
@@ -20,23 +21,24 @@ PYTHON = "/opt/r1fleet/venvs/vllm/bin/python"
 READER = """
 import json, sys
 from vllm.engine.arg_utils import FlexibleArgumentParser
-from vllm.entrypoints.openai.cli_args import make_arg_parser, validate_parsed_serve_args
+from vllm.entrypoints.cli.serve import cmd_init
 asked = json.load(sys.stdin)
 script = {"__name__": "script"}
 exec(asked["script"], script)
+vllm = FlexibleArgumentParser()
+serve = cmd_init()[0]
+serving = serve.subparser_init(vllm.add_subparsers(dest="subparser", required=True))
 told = {}
 for name, argv in asked["commands"].items():
     serves = argv[1] == "serve"
-    parser = make_arg_parser(FlexibleArgumentParser()) if serves else script["parser"]()
     try:
-        read = parser.parse_args(argv[2:])
+        read = vllm.parse_args(argv[1:]) if serves else script["parser"]().parse_args(argv[2:])
         if serves:
-            validate_parsed_serve_args(read)
+            serve.validate(read)
         told[name] = vars(read)
     except (SystemExit, Exception) as error:
         told[name] = {"refused": repr(error)}
-options = sorted(make_arg_parser(FlexibleArgumentParser())._option_string_actions)
-print(json.dumps({"told": told, "options": options}, default=str))
+print(json.dumps({"told": told, "options": sorted(serving._option_string_actions)}, default=str))
 """
 R1: dict[str, Any] = {"engine": "vllm", "engine_version": VERSION, "model": "deepseek-ai/DeepSeek-R1"}
 GPT: dict[str, Any] = {
@@ -106,3 +108,36 @@ def test_the_packaged_table_holds_the_parsers_own_options(read: dict[str, Any]) 
 
     assert names - {f"no-{name}" for name in table.switches} - {""} == table.names
     assert {name[3:] for name in names if name.startswith("no-") and name[3:] in table.names} >= table.switches
+
+
+@pytest.mark.slow
+def test_an_offline_generation_answers_every_prompt_and_ends(serving: Lab) -> None:
+    body = {
+        **R1,
+        "accelerator": "cpu",
+        "model": "tiny",
+        "model_path": "/var/lib/r1fleet/weights/r1fleet--tiny-qwen2@main",
+        "max_model_len": 512,
+        "args": {"enforce-eager": True, "max-num-seqs": 4, "kv-cache-memory-bytes": 67108864},
+        "job": {"prompts": ["What is two plus two?", "Hello"], "max_new_tokens": 8, "temperature": 0},
+    }
+    rank = planned(body).ranks[0]
+    try:
+        answer(serving, "h1", "sudo mkdir -p /var/lib/r1fleet/r1")
+        for file in rank.files:
+            ask(serving, "h1", f"sudo tee {shlex.quote(file.path)}", stdin=file.content)
+        command = f"sudo -u r1fleet -H env {rank.command.shell()}"
+        ran = subprocess.run(
+            serving.ssh("h1", command, options=("BatchMode=yes",)).argv,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+    finally:
+        answer(serving, "h1", "sudo rm -r /var/lib/r1fleet/r1")
+
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    told = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith('{"prompt"')]
+    assert [one["prompt"] for one in told] == ["What is two plus two?", "Hello"]
+    assert all(one["text"] for one in told)

@@ -76,6 +76,12 @@ def test_one_in_place_of_the_other_may_have_its_ports_and_devices() -> None:
     assert both({**R1, "instead_of": ["second"]}, R1).name == "first"
 
 
+def test_only_a_deployment_that_is_there_can_be_replaced() -> None:
+    assert "instead_of names secnd, which is no other deployment of this inventory; did you mean second" in clash(
+        {**SMALL, "instead_of": ["secnd"]}, {**SMALL, "port": 1, "devices": [1]}
+    )
+
+
 def test_a_rendezvous_port_and_those_after_it_are_ports_too() -> None:
     attention = {**R1, "attention_data_parallel": 2}
 

@@ -12,17 +12,24 @@ SAMPLING = {"max_new_tokens": "max_tokens", "temperature": "temperature", "top_p
 
 def main():
     """Load the model, answer every prompt, end with 0."""
-    options = vars(parser().parse_args())
-    source, interactive = options.pop("input_file"), options.pop("interactive")
-    chosen = {name: options.pop(option) for option, name in SAMPLING.items()}
+    read = parser().parse_args()
+    chosen = {name: getattr(read, option) for option, name in SAMPLING.items()}
     sampling = SamplingParams(**{name: value for name, value in chosen.items() if value is not None})
-    engine = LLM(**options)
-    if interactive:
+    engine = load(read)
+    if read.interactive:
         for line in sys.stdin:
             answer(engine, [line.strip()] if line.strip() else [], sampling)
     else:
-        lines = Path(source).read_text(encoding="utf-8").splitlines()
+        lines = Path(read.input_file).read_text(encoding="utf-8").splitlines()
         answer(engine, [line.strip() for line in lines if line.strip()], sampling)
+
+
+def load(read):
+    """Make the engine, in the way that this version of vLLM has."""
+    if hasattr(LLM, "from_engine_args"):
+        return LLM.from_engine_args(EngineArgs.from_cli_args(read))
+    own = {*SAMPLING, "input_file", "interactive"}
+    return LLM(**{name: value for name, value in vars(read).items() if name not in own})
 
 
 def parser():
