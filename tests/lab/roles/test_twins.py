@@ -108,7 +108,7 @@ def test_both_engines_agree(role: str, twins: tuple[Lab, Lab], tmp_path: Path) -
         verdicts.append([settled(lines, lab) for lines in judge(case, engine, lab, folder).runs])
     ours, theirs = verdicts
     differences = [hunk for mine, other in zip(ours, theirs, strict=True) for hunk in hunks(other, mine)]
-    assert not differences, "- ansible, + r1fleet\n" + "\n".join(differences)
+    assert not differences, f"Ansible, r1fleet: {differences}"
     assert not [line for line in ours[2] if line.startswith("h1 ")], "the second run left something"
 
 
