@@ -14,6 +14,7 @@ from r1fleet.errors import HostUnreachable, Where
 from r1fleet.inventory import Host
 from r1fleet.status import Access
 from r1fleet.transport import Become, Call, Completed, Reply, Session
+from tests.told import told
 
 
 @dataclass
@@ -39,6 +40,7 @@ class FakeHost:
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     refuse: dict[str, str] = field(default_factory=dict)
     findings: list[dict[str, Any]] = field(default_factory=list)
+    told: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] | None = None
     config_problem: str = ""
     stubborn: bool = False
@@ -92,6 +94,16 @@ class FakeHost:
         kinds = {row["kind"] for row in self.findings}
         passed = [{"kind": row["kind"], "ok": True, "detail": "", "value": "same"} for row in args["checks"]]
         return {"answers": [row for row in passed if row["kind"] not in kinds] + self.findings}
+
+    def _fleet_facts(self, args: dict[str, Any]) -> Reply:
+        number = list(self.fleet.fakes).index(self.name) + 1
+        return told(**{"address": f"{self.fleet.network}{number}", "now": time.time(), **self.told})
+
+    def _fleet_reach(self, args: dict[str, Any]) -> Reply:
+        if args["action"] == "listen":
+            return {"ports": [40001, 40002]}
+        rows = [{**target, "port": port} for target in args.get("targets", ()) for port in target["ports"]]
+        return {"tried": [{**row, "problem": self.fleet.walls.get((self.name, row["host"]), "")} for row in rows]}
 
     def _fleet_model(self, args: dict[str, Any]) -> Reply:
         return {"config": self.config, "problem": self.config_problem, "weight_bytes": 4096}
@@ -203,6 +215,8 @@ class Fleet:
     def __init__(self, *names: str) -> None:
         self.order: list[tuple[str, str]] = []
         self.closed: list[str] = []
+        self.network = "10.0.0."
+        self.walls: dict[tuple[str, str], str] = {}
         self.fakes = {name: FakeHost(name, self) for name in names}
         self.hosts = {name: Host(name, {"ansible_host": name}) for name in names}
         self.access = Access(self, lambda host: Become())

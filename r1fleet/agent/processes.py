@@ -74,6 +74,20 @@ def listeners(ports: list[int]) -> dict[int, list[int]]:
     return taken
 
 
+def all_listeners() -> list[dict[str, object]]:
+    """Tell every TCP port that something listens on: address, port, and the first process that holds it, if seen."""
+    rows = {row[9]: row[1].rsplit(":", 1) for row in _sockets() if row[3] == LISTEN}
+    pids: dict[str, int] = {}
+    for pid, inode in _owners(set(rows)):
+        pids.setdefault(inode, pid)
+    found: list[dict[str, object]] = []
+    for inode, (where, port) in rows.items():
+        holder = pids.get(inode)
+        who = command_of(holder) if holder is not None else ""
+        found.append({"address": address(where), "port": int(port, 16), "pid": holder, "command": who})
+    return sorted(found, key=lambda one: (one["port"], one["address"]))
+
+
 def peers(port: int) -> set[str]:
     """Collect the addresses that hold an established connection to local ``port``."""
     found = set()

@@ -22,12 +22,22 @@ from r1fleet.facts import HostFacts, keep
 from r1fleet.inventory.known import remember
 from r1fleet.launch import LaunchOptions, LaunchResult, gather, read_shape
 from r1fleet.launch.plan import Plan, startable
+from r1fleet.launch.preflight import known_checks
 from r1fleet.status import Access
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 restart_app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 Replace = Annotated[bool, typer.Option("--replace", help="Where another plan runs, stop it first.")]
+Force = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--force",
+        metavar="CHECK",
+        help="Start although this check of r1fleet preflight fails (may be given again).",
+        show_default=False,
+    ),
+]
 Detach = Annotated[bool, typer.Option("--detach", help="Return once all ranks run; the leader judges readiness.")]
 
 
@@ -40,6 +50,7 @@ class Manner:
     replace: bool = False
     detach: bool = False
     again: bool = False
+    force: frozenset[str] = frozenset()
 
 
 @app.command()
@@ -49,6 +60,7 @@ def launch(
     extra_vars: options.ExtraVars = None,
     replace: Replace = False,
     detach: Detach = False,
+    force: Force = None,
     ask_become: options.AskBecome = False,
     ask_password: options.AskPassword = False,
     user: options.User = None,
@@ -61,7 +73,8 @@ def launch(
     """Show the plan, start every rank or none, and wait until a real completion has answered."""
     reach = Reach(user, ask_become, ask_password, accept_new, extra_vars)
     options.confirm("stop what runs now, to replace it", yes=yes or not replace)
-    manner = Manner("json" if as_json else output, verbose, replace=replace, detach=detach)
+    forced = known_checks(force or ())
+    manner = Manner("json" if as_json else output, verbose, replace=replace, detach=detach, force=forced)
     return _start(deployment, fleets(inventories, reach), access(reach), manner)
 
 
@@ -97,7 +110,9 @@ def _start(deployment: str | None, found: tuple[Fleet, ...], way: Access, manner
             if manner.output != "json":
                 console.lines(*plan_lines(plan, commands=False), "")
             remember(fleet.inventory, "launched")
-            chosen = LaunchOptions(fleet.hosts, api_key=key, replace=manner.replace, detach=manner.detach)
+            chosen = LaunchOptions(
+                fleet.hosts, api_key=key, replace=manner.replace, detach=manner.detach, force=manner.force
+            )
             result = (use_case.restart if manner.again else use_case.launch)(plan, way, console, chosen)
             for note in _closing(result) if manner.output != "json" else ():
                 console(Note(note))

@@ -43,6 +43,8 @@ COMMANDS = {
     "provision": Entry("provision", "Turn bare hosts into hosts that can serve"),
     "play": Entry("play", "Run any playbook (ansible-playbook's flags)"),
     "lint": Entry("lint", "Tell what of roles and playbooks is outside the subset; never connects"),
+    "facts": Entry("facts", "Tell what hosts are: devices, drivers, network, disks, clock"),
+    "preflight": Entry("preflight", "Find what would break a launch, before it does"),
     "plan": Entry("plan", "Show every rank's exact command; never connects"),
     "launch": Entry("launch", "Start one coordinated gang of ranks: all or none"),
     "status": Entry("status", "Show every cluster, every rank, at a glance"),

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 
-from r1fleet.errors import FleetError, SpecError, Where
-from r1fleet.facts import HostFacts, from_setup
+from r1fleet.errors import SpecError, Where
+from r1fleet.facts import HostFacts
 from r1fleet.inventory import Host
 from r1fleet.launch.model_files import shape_of
 from r1fleet.launch.plan import Plan
+from r1fleet.launch.preflight import look_at
 from r1fleet.status.contact import Access, Contact
 from r1fleet.status.survey import lost_hosts
 from r1fleet.topology import ModelShape, known_shape
 
-SUBSET = ["!all", "!min", "network", "hardware"]
-
 
 def gather(hosts: Iterable[Host], access: Access) -> dict[str, HostFacts]:
-    """Gather network and hardware facts of all hosts in parallel; every host must answer."""
-    with Contact(access, hosts) as contact:
-        answers = contact.ask_all("setup", {host: {"gather_subset": SUBSET} for host in contact.hosts})
-    facts: dict[str, HostFacts] = {}
-    lost: dict[str, FleetError] = {}
-    for host, answer in answers.items():
-        if isinstance(answer, FleetError):
-            lost[host] = answer
-        else:
-            facts[host] = from_setup(answer["ansible_facts"], gathered_at=time.time())
+    """Gather what a plan needs of all hosts in parallel; every host must answer."""
+    found, lost = look_at(hosts, access)
     if lost:
         raise lost_hosts(lost)
-    return facts
+    return {host: report.for_plan for host, report in found.items()}
 
 
 def read_shape(draft: Plan, hosts: Mapping[str, Host], access: Access) -> ModelShape | None:

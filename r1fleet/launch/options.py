@@ -20,13 +20,14 @@ def who() -> str:
 class LaunchOptions:
     """How to launch: ``hosts`` are the inventory's, ``replace`` stops another plan first, ``detach`` does not wait.
 
-    ``api_key`` is the value that the deployment's reference stood for.
+    ``api_key`` is the value that the deployment's reference stood for; ``force`` names checks that may fail.
     """
 
     hosts: Mapping[str, Host]
     api_key: str = field(default="", repr=False)
     replace: bool = False
     detach: bool = False
+    force: frozenset[str] = frozenset()
     tail: int = 30
     interval: float = 0.5
     by: str = field(default_factory=who)

@@ -8,13 +8,14 @@ from typing import Any, NoReturn
 from r1fleet.command import Command
 from r1fleet.errors import FleetError, HostFailed, HostUnreachable, LockHeld, Where
 from r1fleet.events import EndpointReady, Note, Observer, RankState, Step
-from r1fleet.launch.check import look, refuse, room_checks, standing_checks
+from r1fleet.launch.check import refuse
 from r1fleet.launch.difference import differs
 from r1fleet.launch.failure import Failure, GangFailed
 from r1fleet.launch.interrupt import Interrupts
 from r1fleet.launch.lock import Lock, held_error
 from r1fleet.launch.options import LaunchOptions, LaunchResult
 from r1fleet.launch.plan import Plan, startable
+from r1fleet.launch.preflight import ROOM, judged, warnings
 from r1fleet.launch.record import judge_start, placed, record_of
 from r1fleet.launch.stage import stage_args
 from r1fleet.launch.stop import StopReport, stop_seen
@@ -102,10 +103,10 @@ class _Launch:
             if view.lock is not None:
                 raise held_error(self.plan.name, host, view.lock)
         self.observer(Step("check", total=len(self.own), unit="hosts"))
-        rows = {host: standing_checks(self.plan, host) for host in self.own}
-        if with_room:
-            rows = {host: checks + room_checks(self.plan, host) for host, checks in rows.items()}
-        refuse(self.plan, look(self.contact, rows))
+        found = judged(self.contact, self.plan, with_room=with_room)
+        for note in warnings(found):
+            self.observer(note)
+        refuse(self.plan, found, self.options.force)
         self.observer(Step("check", "done", done=len(self.own), total=len(self.own), unit="hosts"))
 
     # --- the start ------------------------------------------------------------------------------
@@ -148,7 +149,8 @@ class _Launch:
         if report.left:
             rows = "\n".join(f"  {host}: {why}" for host, why in report.left.items())
             raise HostFailed(f"the old generation of {old.name} is not confirmed stopped:\n{rows}", hint="r1fleet stop")
-        refuse(self.plan, look(self.contact, {host: room_checks(self.plan, host) for host in self.own}))
+        room = [one for one in judged(self.contact, self.plan, with_room=True) if one.check in ROOM]
+        refuse(self.plan, room, self.options.force)
         self.observer(Step("replace", "done"))
 
     def _stage(self, plan: Plan, record: DeploymentRecord, python: str) -> None:

@@ -9,7 +9,8 @@ import re
 import socket
 from typing import Any
 
-from r1fleet.agent.context import Context
+from r1fleet.agent import process, soundness
+from r1fleet.agent.context import Context, ModuleFailed
 from r1fleet.agent.processes import cgroups, command_of, listeners
 
 ARGUMENTS = {"checks": {"type": "list", "required": True}}
@@ -31,6 +32,24 @@ def _model(row: dict[str, Any]) -> dict[str, Any]:
     if not os.path.isfile(os.path.join(path, "config.json")):
         return _answer(False, "%s holds no config.json" % path)
     return _answer(True, path, _first_hash([os.path.join(path, name) for name in row["manifests"]]))
+
+
+def _weights(row: dict[str, Any]) -> dict[str, Any]:
+    found = list(soundness.problems(row["path"])) if os.path.isdir(row["path"]) else []
+    more = " and %d more" % (len(found) - 3) if len(found) > 3 else ""
+    return _answer(not found, "; ".join(found[:3]) + more)
+
+
+def _image(row: dict[str, Any]) -> dict[str, Any]:
+    """Tell an image's digest, or its id where it came from no registry."""
+    shown = "{{if .RepoDigests}}{{index .RepoDigests 0}}{{else}}{{.Id}}{{end}}"
+    try:
+        done = process.run(["docker", "image", "inspect", "--format", shown, "--", row["name"]], timeout=30)
+    except ModuleFailed as failure:
+        return _answer(False, failure.msg)
+    if done.rc:
+        return _answer(False, "the image %s is not there" % row["name"])
+    return _answer(True, row["name"], done.text.strip().rpartition("sha256:")[2])
 
 
 def _marker(row: dict[str, Any]) -> dict[str, Any]:
@@ -106,4 +125,6 @@ LOOKS = {
     "port": _port,
     "resolves": _resolves,
     "leftovers": _leftovers,
+    "weights": _weights,
+    "image": _image,
 }

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from r1fleet.agent import soundness
 from r1fleet.cache import cache_dir, cache_lock
 from r1fleet.errors import FleetError, HostFailed, Where
 from r1fleet.events import Observer, Step, ignore
 from r1fleet.transport.protocol import Become, Blob, Call, Reply, Session
 from r1fleet.weights.manifest import MANIFEST, Manifest, parse
-from r1fleet.weights.soundness import problems
 
 STEP = "weights"
 _CHUNK = 1024 * 1024
@@ -171,7 +171,7 @@ def _collect(source: Session, path: str, manifest: Manifest, become: Become | No
                     hint="remove the folder and make it again",
                 )
         (folder / MANIFEST).write_text(manifest.text, encoding="utf-8")
-        found = problems(folder)
+        found = tuple(soundness.problems(str(folder)))
     if found:
         raise HostFailed(
             f"{path} is not fit to be copied: {'; '.join(found)}",

@@ -13,6 +13,7 @@ from r1fleet.errors import ExitCode, HostFailed, HostUnreachable, LockHeld, Pref
 from r1fleet.events import EndpointReady, Event, Note, RankState, Step
 from r1fleet.launch import GangFailed, LaunchOptions, LaunchResult, launch, lock_status, stop
 from r1fleet.launch.plan import Plan
+from r1fleet.launch.wanted import ports_of
 from tests.fleets import READY, FakeHost, Fleet
 from tests.gangs import rehearsal
 
@@ -65,7 +66,9 @@ def test_a_gang_is_checked_locked_staged_started_and_ready(run: Run) -> None:
     result = run.launch()
 
     assert (result.state, result.generation, result.sample) == ("ready", 1, "hello")
-    assert run.fleet.modules() == ["fleet_state", "fleet_check", "fleet_lock", "fleet_stage", "command"]
+    assert run.fleet.modules() == [
+        "fleet_state", "fleet_facts", "fleet_check", "fleet_reach", "fleet_lock", "fleet_stage", "command",
+    ]  # fmt: skip
     assert run.fleet["a"].running() == [unit(0), unit("ready")]
     assert run.fleet["b"].running() == [unit(1)]
     assert [event.url for event in run.told(EndpointReady)] == ["http://10.0.0.1:18000"]
@@ -138,27 +141,27 @@ def test_one_host_away_before_the_start_means_no_host_is_touched(run: Run) -> No
 
 
 def test_findings_of_all_hosts_are_told_together(run: Run) -> None:
-    run.fleet["a"].findings = [{"kind": "port", "ok": False, "detail": "port 18000 is taken", "value": ""}]
+    run.fleet["a"].told = {"listening": [{"address": "0.0.0.0", "port": 18000, "pid": 9, "command": "thief"}]}
     run.fleet["b"].findings = [{"kind": "model", "ok": False, "detail": "/m is not there", "value": ""}]
-    with pytest.raises(PreflightFailed, match=r"(?s)a: port 18000 is taken.*b: /m is not there") as caught:
+    with pytest.raises(
+        PreflightFailed, match=r"(?s)b: /m is not there.*a: port 18000 \(endpoint\) is taken by pid 9 \(thief\)"
+    ) as caught:
         run.launch()
     assert "r1fleet provision" in str(caught.value)
     assert "fleet_lock" not in run.fleet.modules()
 
 
 @pytest.mark.parametrize(("engine", "expected"), [("vllm", []), ("sglang", [18000])])
-def test_ports_are_looked_at_where_the_engine_opens_them(run: Run, engine: str, expected: list[int]) -> None:
-    run.launch(plan_for("a", "b", engine=engine), detach=True)
-    ports = {}
-    for name in ("a", "b"):
-        checks = next(args["checks"] for module, args in run.fleet[name].calls if module == "fleet_check")
-        ports[name] = [row["port"] for row in checks if row["kind"] == "port"]
-    assert ports == {"a": [18000, 18500], "b": expected}
+def test_ports_are_looked_at_where_the_engine_opens_them(engine: str, expected: list[int]) -> None:
+    plan = plan_for("a", "b", engine=engine)
+    ports = {gang.nodes[0].host: gang for gang in plan.gangs}
+    assert [port.number for port in ports_of(plan, ports["a"], "a")] == [18000, 18500]
+    assert [port.number for port in ports_of(plan, ports["a"], "b")] == expected
 
 
 def test_unequal_models_are_refused(run: Run) -> None:
     run.fleet["b"].findings = [{"kind": "model", "ok": True, "detail": "", "value": "another"}]
-    with pytest.raises(PreflightFailed, match="the model's manifest differs"):
+    with pytest.raises(PreflightFailed, match="the model's manifest: another, not same as on a"):
         run.launch()
 
 

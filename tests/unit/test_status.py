@@ -33,6 +33,7 @@ def fleet() -> Fleet:
 
 
 def started(fleet: Fleet, *, ready: bool = True, **more: Any) -> Fleet:
+    fleet.network = "127.0.0."
     plan = rehearsal([(name, f"127.0.0.{number}") for number, name in enumerate(fleet.hosts, 1)], **more)
     launch(plan, fleet.access, lambda event: None, LaunchOptions(hosts=fleet.hosts, interval=0.01, detach=True))
     fleet["a"].verdict = dict(READY) if ready else {"progress": {"phase": "loading"}}
@@ -121,6 +122,7 @@ def test_a_stopped_gang_says_so(fleet: Fleet) -> None:
 
 def test_a_rank_that_was_stopped_because_another_failed_is_no_failure(fleet: Fleet) -> None:
     fleet["b"].look = lambda host: host.end(unit(1), 9) if host.units else None
+    fleet.network = "127.0.0."
     plan = rehearsal([("a", "127.0.0.1"), ("b", "127.0.0.2")])
     with pytest.raises(GangFailed):
         launch(plan, fleet.access, lambda event: None, LaunchOptions(hosts=fleet.hosts, interval=0.01))
@@ -226,6 +228,7 @@ def test_ask_goes_directly_where_it_can_and_by_the_leader_where_not(fleet: Fleet
 
 
 def test_ask_never_sends_a_key_from_the_controller(fleet: Fleet, endpoint: HTTPServer) -> None:
+    fleet.network = "127.0.0."
     plan = rehearsal([("a", "127.0.0.1")], port=endpoint.server_port, api_key=True)
     options = LaunchOptions(hosts=fleet.hosts, interval=0.01, detach=True, api_key="k")
     launch(plan, fleet.access, lambda event: None, options)

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from r1fleet.agent.context import Context
+from r1fleet.agent.soundness import problems
 from r1fleet.errors import HostFailed, HostUnreachable, Where
 from r1fleet.local.session import LocalSession
 from r1fleet.modules import fleet_publish
 from r1fleet.transport import Become, Call, Completed, Reply
 from r1fleet.weights import MANIFEST, parse, sync_directory
-from r1fleet.weights.soundness import problems
 
 PATH = "/weights/org--model@main"
 PLACES = ("path", "src", "dest", "staged", "target")
@@ -230,11 +230,11 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
 )
 def test_files_that_no_engine_could_load_are_told(name: str, content: bytes, told: str | None, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
-    found = problems(tmp_path)
+    found = tuple(problems(str(tmp_path)))
     assert bool(found) is (told is not None)
     assert all(str(told) in line for line in found)
 
 
 def test_a_dangling_link_is_told(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").symlink_to("../blobs/none")
-    assert problems(tmp_path) == ("model.safetensors is a link to a file that is not there",)
+    assert tuple(problems(str(tmp_path))) == ("model.safetensors is a link to a file that is not there",)
