@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from r1fleet.engines import engine_of
 from r1fleet.launch.plan import Plan
-from r1fleet.launch.record import port_of, runtime_name
-from r1fleet.launch.wants import WORKERS_LISTEN
+from r1fleet.launch.record import runtime_name
+from r1fleet.launch.wants import ports_taken
 from r1fleet.preflight import Port, Want
 from r1fleet.topology.gang import FROM_FACTS, Gang
 
@@ -57,13 +56,8 @@ def want_of(plan: Plan, host: str) -> Want | None:
 
 def ports_of(plan: Plan, gang: Gang, host: str) -> tuple[Port, ...]:
     """List the ports that a rank on this host will listen on."""
-    leads, found = gang.leader.host == host, []
-    if plan.kind == "service" and (leads or plan.deployment.engine in WORKERS_LISTEN):
-        found.append(Port(port_of(plan), "endpoint"))
-    if leads and len(gang.nodes) > 1:
-        taken = range(engine_of(plan.deployment.engine).ports(plan.deployment, gang))
-        found += [Port(gang.rendezvous_port + number, "rendezvous") for number in taken]
-    return tuple(found)
+    taken = [(port, what) for name, port, what in ports_taken(plan.deployment, gang) if name == host]
+    return tuple(Port(port, "endpoint" if what == "port" else "rendezvous") for port, what in taken)
 
 
 def image_cuda(image: str) -> str:

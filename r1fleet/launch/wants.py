@@ -23,7 +23,7 @@ def claim_of(name: str, deployment: Deployment, gangs: Sequence[Gang]) -> Claim:
     """Return what a planned deployment wants of its hosts."""
     ports: dict[str, dict[int, str]] = {}
     for gang in gangs:
-        for host, port, what in _ports(deployment, gang):
+        for host, port, what in ports_taken(deployment, gang):
             taken = ports.setdefault(host, {})
             taken[port] = f"{taken[port]} and {what}" if port in taken else what
     devices = {
@@ -48,7 +48,7 @@ def others_of(inventory: Inventory, mine: Claim, variables_of: Variables) -> tup
     return tuple(found.values())
 
 
-def _ports(deployment: Deployment, gang: Gang) -> Iterator[tuple[str, int, str]]:
+def ports_taken(deployment: Deployment, gang: Gang) -> Iterator[tuple[str, int, str]]:
     """Yield every port that a host of the gang listens on, and what for."""
     engine, leader = engine_of(deployment.engine), gang.leader.host
     if engine.kind_of(deployment) == "service" and deployment.port is not None:

@@ -15,8 +15,9 @@ from r1fleet.facts import HostFacts, Interface
 from r1fleet.inventory import Group, Host, Inventory
 from r1fleet.launch import read_model, read_shape
 from r1fleet.launch.build import build
-from r1fleet.launch.check import room_checks, standing_checks
+from r1fleet.launch.check import standing_checks
 from r1fleet.launch.plan import Plan
+from r1fleet.launch.wanted import ports_of
 from tests.fleets import Fleet
 from tests.guides import planned
 
@@ -94,7 +95,7 @@ def test_a_rendezvous_port_and_those_after_it_are_ports_too() -> None:
 def test_attention_groups_have_their_ports_looked_at_before_the_launch() -> None:
     plan = planned({**R1, "attention_data_parallel": 2}, "h1", "h2")
 
-    asked = [row["port"] for row in room_checks(plan, "h1") if row["kind"] == "port"]
+    asked = [port.number for port in ports_of(plan, plan.gangs[0], "h1")]
     assert asked == [30000, *range(20000, 20007)]
 
 
