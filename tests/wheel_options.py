@@ -107,11 +107,11 @@ def table(engine: str, version: str, options: Options) -> str:
 
 
 def _calls(tree: ast.AST, flags: frozenset[str] = frozenset()) -> Iterator[tuple[str, bool]]:
-    """Yield the options that are added one by one; ``flags`` are switches where their settings come from a field."""
+    """Yield the long options added one by one; ``flags`` are switches where their settings come from a field."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
             words = [str(word.value) for word in node.args if isinstance(word, ast.Constant)]
-            names = [word.lstrip("-").replace("_", "-") for word in words if word.startswith("-")]
+            names = [word.removeprefix("--").replace("_", "-") for word in words if word.startswith("--")]
             switch = any("BooleanOptionalAction" in ast.unparse(word.value) for word in node.keywords)
             spread = any(word.arg is None for word in node.keywords)
             yield from ((name, switch or (spread and not flags.isdisjoint(names))) for name in names)

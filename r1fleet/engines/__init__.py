@@ -2,6 +2,6 @@
 
 from r1fleet.engines.interface import Engine, Kind, Preparation, RankRequest
 from r1fleet.engines.registry import engine_of
-from r1fleet.engines.spellings import refuse_unknown
+from r1fleet.engines.spellings import beyond, refuse_unknown
 
-__all__ = ["Engine", "Kind", "Preparation", "RankRequest", "engine_of", "refuse_unknown"]
+__all__ = ["Engine", "Kind", "Preparation", "RankRequest", "beyond", "engine_of", "refuse_unknown"]

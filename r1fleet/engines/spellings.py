@@ -194,15 +194,21 @@ def at_least(version: str | None, since: Version) -> bool:
 
 def refuse_unknown(name: str, engine: str, version: str | None) -> None:
     """Refuse a version outside those that are known, and say which are."""
+    hint = beyond(engine, version) if version is not None else None
+    if hint is not None:
+        raise SpecError(
+            f"deployment {name}: {KNOWN[engine].label} {version} is not a version that is known here", hint=hint
+        )
+
+
+def beyond(engine: str, version: str) -> str | None:
+    """Say how a version lies outside those that are known; None for one between them."""
     known = KNOWN[engine]
-    if version is None or not known.tables:
-        return
-    newest, oldest = numbers(known.tables[0]), numbers(known.tables[-1])
-    told = numbers(version)
+    if not known.tables:
+        return None
+    newest, oldest, told = numbers(known.tables[0]), numbers(known.tables[-1]), numbers(version)
     if told[: len(newest)] > newest:
-        hint = f"the newest known is {known.tables[0]}: leave engine_version out to write for it, and name the image"
-    elif told[: len(oldest)] < oldest:
-        hint = f"the oldest known is {known.tables[-1]}; {known.before}"
-    else:
-        return
-    raise SpecError(f"deployment {name}: {known.label} {version} is not a version that is known here", hint=hint)
+        return f"the newest known is {known.tables[0]}: leave engine_version out to write for it, and name the image"
+    if told[: len(oldest)] < oldest:
+        return f"the oldest known is {known.tables[-1]}; {known.before}"
+    return None

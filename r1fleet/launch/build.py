@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from r1fleet.command import Command
-from r1fleet.engines import Engine, RankRequest, engine_of, refuse_unknown
+from r1fleet.engines import Engine, RankRequest, beyond, engine_of, refuse_unknown
 from r1fleet.errors import SpecError
 from r1fleet.facts import HostFacts
 from r1fleet.inventory import Host, Inventory
@@ -19,7 +19,7 @@ from r1fleet.launch.sites import refuse_foreign, site_of
 from r1fleet.launch.wants import claim_of, others_of
 from r1fleet.runtimes import HostFile, Image, Process
 from r1fleet.spec import Deployment, deployments, resolve
-from r1fleet.spec.resolve import WEIGHTS_DIR
+from r1fleet.spec.resolve import WEIGHTS_DIR, image_version
 from r1fleet.status.record import folder_of
 from r1fleet.topology import Gang, ModelShape, Node, is_loopback, known_shape, plan_gangs
 
@@ -43,7 +43,7 @@ def build(
     model's own config.json, else the table of known models is asked.
     """
     written, hosts, variables = _written(inventory, name, variables_of)
-    deployment = resolve(name, written, weights_dir=str(variables.get("weights_dir") or WEIGHTS_DIR))
+    deployment = _with_version(resolve(name, written, weights_dir=str(variables.get("weights_dir") or WEIGHTS_DIR)))
     engine = engine_of(deployment.engine)
     known, shape = facts or {}, shape or known_shape(deployment.model)
     _refuse(name, deployment, engine, shape)
@@ -97,6 +97,14 @@ def _members(inventory: Inventory, name: str, deployment: Deployment) -> Sequenc
     if not group.hosts:
         raise SpecError(f"deployment {name}: the group {group.name} has no hosts")
     return [host for host in inventory.hosts.values() if host.name in group.hosts]
+
+
+def _with_version(deployment: Deployment) -> Deployment:
+    """Write for the version that the image's tag names, where none is written and that one is known."""
+    version = image_version(deployment)
+    if deployment.engine_version is not None or version is None or beyond(deployment.engine, version):
+        return deployment
+    return deployment.model_copy(update={"engine_version": version})
 
 
 def _refuse(name: str, deployment: Deployment, engine: Engine, shape: ModelShape | None) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from r1fleet.engines import engine_of
+from r1fleet.engines import beyond, engine_of
 from r1fleet.runtimes import notes_of
 from r1fleet.spec import Deployment
+from r1fleet.spec.resolve import image_version
 from r1fleet.topology import FROM_FACTS, Gang, ModelShape, gib
 
 EPHEMERAL: Final = range(32768, 61000)
@@ -17,6 +18,9 @@ EPHEMERAL: Final = range(32768, 61000)
 def notes(deployment: Deployment, gangs: Sequence[Gang]) -> Iterator[str]:
     """Tell what a person should know before starting it."""
     yield from gangs[0].reasons
+    tagged = image_version(deployment)
+    if deployment.engine_version is None and tagged is not None and beyond(deployment.engine, tagged):
+        yield f"{deployment.image} is of no version that is known here: written for the newest that is"
     if deployment.runtime == "docker":
         yield from notes_of(deployment.container)
     if engine_of(deployment.engine).kind_of(deployment) == "service" and deployment.port in EPHEMERAL:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -56,6 +57,16 @@ def model_folder(deployment: Deployment, weights_dir: str) -> str:
     folder = deployment.model.replace("/", "--")
     revision = deployment.revision.replace("/", "--")
     return f"{weights_dir.rstrip('/')}/{folder}@{revision}"
+
+
+def image_version(deployment: Deployment) -> str | None:
+    """Return the engine's version that an official image names in its tag, whatever registry it comes from."""
+    pattern = IMAGES.get((deployment.engine, deployment.accelerator))
+    if pattern is None or deployment.image is None or "{}" not in pattern:
+        return None
+    official = re.escape(pattern).replace(re.escape("{}"), r"(\d+(?:\.\w+)+)")
+    found = re.search(rf"(?:^|/){official}(?:-[\w.-]+)?(?:@|\Z)", deployment.image)
+    return found[1] if found else None
 
 
 def _served(model: str) -> str:

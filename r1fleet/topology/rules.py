@@ -28,7 +28,9 @@ def refusals(ground: Ground, ways: Parallelism) -> Iterator[str]:
 
 def notes(ground: Ground, ways: Parallelism) -> Iterator[str]:
     """Explain a legal division."""
-    yield f"{ways} on {_hosts(ground)} with {ground.machine.devices} x {ground.machine.name} each"
+    machine = ground.machine
+    carried = f"{machine.devices} dies of" if machine.vendor == "vastai" else f"{machine.devices} x"
+    yield f"{ways} on {_hosts(ground)} with {carried} {machine.name} each"
     idle = ground.devices - ways.world
     if idle:
         yield f"{idle} of {ground.devices} devices stay idle"

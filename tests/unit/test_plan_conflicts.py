@@ -128,6 +128,27 @@ def test_versions_between_those_that_are_known_are_planned(version: str) -> None
     assert planned({**SMALL, "engine_version": version}).deployment.engine_version == version
 
 
+@pytest.mark.parametrize(
+    ("image", "program"),
+    [
+        ("lmsysorg/sglang:v0.4.3.post2", "python3"),
+        ("docker.m.daocloud.io/lmsysorg/sglang:v0.4.3.post2-cu124@sha256:00", "python3"),
+        ("lmsysorg/sglang:v0.5.23", "sglang"),
+        ("lmsysorg/sglang:latest", "sglang"),
+        ("registry.local/sglang:v0.4.3", "sglang"),
+    ],
+)
+def test_an_official_images_tag_tells_the_version_where_none_is_written(image: str, program: str) -> None:
+    assert planned({**R1, "image": image}).ranks[0].command.argv[0] == program
+
+
+def test_an_image_newer_than_what_is_known_is_written_for_the_newest_and_said() -> None:
+    plan = planned({**R1, "image": "lmsysorg/sglang:v0.6.1"})
+
+    assert plan.ranks[0].command.argv[0] == "sglang"
+    assert any("lmsysorg/sglang:v0.6.1 is of no version that is known here" in note for note in plan.notes)
+
+
 def test_a_flag_written_twice_is_refused() -> None:
     with pytest.raises(SpecError, match="args hold max-num-seqs twice"):
         planned({**SMALL, "args": {"max-num-seqs": 4, "max_num_seqs": 8}})
