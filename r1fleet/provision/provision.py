@@ -65,7 +65,8 @@ def provision(inventory: Inventory, transport: Transport, observer: Observer, op
     asked = wants(inventory, options)
     load_playbook(options.playbook, inventory=inventory, extra_vars=options.play.extra_vars)
     chosen = [_within(one, limited, _variables(inventory, options)) for one in asked]
-    given = {**_venv_vars(chosen, access, observer, options), **_model_vars(chosen), **options.play.extra_vars}
+    made = {**_venv_vars(chosen, access, observer, options), **_model_vars(chosen), **_docker_vars(chosen)}
+    given = {**made, **options.play.extra_vars}
     playbook = load_playbook(options.playbook, inventory=inventory, extra_vars=given)
     recap = run(playbook, inventory, transport, observer, replace(options.play, extra_vars=given))
     if options.skip_weights or options.play.check:
@@ -113,7 +114,7 @@ def _venv_vars(
 def _not_installed(one: Wanted) -> str:
     chosen = one.deployment
     if chosen.runtime == "docker":
-        return f"deployment {one.name}: docker and {chosen.image} must be on the hosts already"
+        return f"deployment {one.name}: the image {chosen.image} is not brought; docker pulls it at the first launch"
     what = f"{chosen.engine} for {chosen.accelerator}"
     return f"deployment {one.name}: {what} is not installed by this version; it must be in {chosen.venv} already"
 
@@ -146,6 +147,12 @@ def _model_vars(chosen: Sequence[Wanted]) -> dict[str, Any]:
     made = {one.path: one for one in chosen if one.family and one.hosts}
     rows = [{"family": one.family, "path": path, "host": one.hosts[0].name} for path, one in made.items()]
     return {"tiny_model_models": rows}
+
+
+def _docker_vars(chosen: Sequence[Wanted]) -> dict[str, Any]:
+    """Say which hosts get docker, and with GPUs the container toolkit."""
+    names = {host.name for one in chosen if one.deployment.runtime == "docker" for host in one.hosts}
+    return {"provision_docker_hosts": sorted(names)}
 
 
 def _tell_unbrought(chosen: Sequence[Wanted], observer: Observer) -> None:

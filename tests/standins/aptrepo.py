@@ -57,7 +57,7 @@ def write_flat(folder: Path, packages: Iterable[Deb], signer: Signer, **release:
     """Write packages and index into one folder, as NVIDIA has them: ``deb URL /``."""
     folder.mkdir(parents=True, exist_ok=True)
     index = _index(folder, "", packages)
-    _write_release(folder, {"Packages": index}, signer, release)
+    write_release(folder, {"Packages": index}, signer, release)
 
 
 def write_dists(folder: Path, packages: Iterable[Deb], signer: Signer, codename: str, component: str) -> None:
@@ -66,7 +66,7 @@ def write_dists(folder: Path, packages: Iterable[Deb], signer: Signer, codename:
     index = _index(folder, "pool/", packages)
     dist = folder / "dists" / codename
     release = {"Codename": codename, "Suite": codename, "Components": component, "Architectures": "amd64"}
-    _write_release(dist, {f"{component}/binary-amd64/Packages": index}, signer, release)
+    write_release(dist, {f"{component}/binary-amd64/Packages": index}, signer, release)
 
 
 def _index(folder: Path, prefix: str, packages: Iterable[Deb]) -> bytes:
@@ -79,7 +79,8 @@ def _index(folder: Path, prefix: str, packages: Iterable[Deb]) -> bytes:
     return "\n".join(rows).encode()
 
 
-def _write_release(folder: Path, indexes: dict[str, bytes], signer: Signer, release: dict[str, str]) -> None:
+def write_release(folder: Path, indexes: dict[str, bytes], signer: Signer, release: dict[str, str]) -> None:
+    """Write indexes and what signs them."""
     files = {**indexes, **{f"{name}.gz": gzip.compress(content, mtime=0) for name, content in indexes.items()}}
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -57,23 +57,24 @@ def toolkits() -> Iterator[Deb]:
 
 
 def toolkit(release: str, version: str, build: str) -> Iterator[Deb]:
-    """Yield a toolkit's metapackage and the packages it consists of here."""
+    """Yield a toolkit's metapackage and the parts it consists of here, which have versions of their own."""
     dashed = release.replace(".", "-")
     home = f"/usr/local/cuda-{release}"
     priority = release.replace(".", "")
     link = f"update-alternatives --install /usr/local/cuda cuda {home} {priority}"
-    yield Deb(f"cuda-nvcc-{dashed}", version, programs={f"{home}/bin/nvcc": nvcc(release, build)})
+    part = f"{release}.{build}-1"
+    yield Deb(f"cuda-nvcc-{dashed}", part, programs={f"{home}/bin/nvcc": nvcc(release, build)})
     yield Deb(
         f"cuda-cudart-{dashed}",
-        version,
+        part,
         files={f"{home}/lib64/libcudart.so": "stand-in\n"},
         scripts={
             "postinst": f"#!/bin/sh\nset -e\n{link}\n",
             "prerm": f"#!/bin/sh\nupdate-alternatives --remove cuda {home}\n",
         },
     )
-    parts = ", ".join(f"cuda-{part}-{dashed} (= {version})" for part in ("nvcc", "cudart"))
-    yield Deb(f"cuda-toolkit-{dashed}", version, {"Depends": parts})
+    needs = ", ".join(f"cuda-{name}-{dashed} (>= {part})" for name in ("nvcc", "cudart"))
+    yield Deb(f"cuda-toolkit-{dashed}", version, {"Depends": needs})
 
 
 def dragging() -> Iterator[Deb]:

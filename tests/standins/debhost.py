@@ -105,10 +105,15 @@ def dress(lab: Lab, name: str, release: str, served: Served, key: bytes) -> Dres
 
 def plug(host: Dressed, gpus: str) -> None:
     """Put PCI devices into the folder that the variable hardware_pci names in tests."""
-    for number, device in enumerate(GPUS[gpus]):
-        words = zip(("vendor", "device", "class"), device.split(), strict=True)
-        for name, value in words:
-            host.write(f"{PCI}/0000:{number:02x}:00.0/{name}", f"0x{value}\n")
+    for path, text in devices(GPUS[gpus]):
+        host.write(f"{PCI}/{path}", text)
+
+
+def devices(rows: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the files by which the kernel tells of PCI devices: paths below its folder, and contents."""
+    for number, device in enumerate(rows):
+        for name, value in zip(("vendor", "device", "class"), device.split(), strict=True):
+            yield f"0000:{number:02x}:00.0/{name}", f"0x{value}\n"
 
 
 def make_wsl(host: Dressed) -> None:

@@ -15,7 +15,7 @@ from r1fleet.lab import Lab
 from tests.differential.footprint import Footprint, take_footprint
 from tests.lab.reach import ROOT, answer, r1fleet
 from tests.standins import container, cuda, debhost
-from tests.standins.aptrepo import Signer
+from tests.standins.aptrepo import Signer, write_release
 from tests.standins.debhost import Dressed
 from tests.standins.server import Served, serve
 
@@ -62,6 +62,10 @@ class Fleet:
     def publish(self, drivers: tuple[str, ...]) -> None:
         """Write NVIDIA's repositories with drivers of these versions."""
         cuda.write_repositories(self.served.folder / "cuda", self.signer, drivers, f"{self.served.url}/cuda")
+
+    def republish(self, folder: Path, index: str) -> None:
+        """Sign an index that a test has changed."""
+        write_release(folder, {"Packages": index.encode()}, self.signer, {"Label": cuda.LABEL})
 
     def write_play(self, *roles: str, tasks_from: str = "main") -> Path:
         """Write a play that includes roles."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.differential.footprint import Footprint
-from tests.lab.gpu_ground import DRIVERS, Fleet, Played, ansible_vars, gpu_fleet
+from tests.lab.roles.gpu_ground import DRIVERS, Fleet, Played, ansible_vars, gpu_fleet
 from tests.standins import debhost
 
 ROLES = ("nvidia_driver", "cuda_toolkit", "nvidia_container_toolkit")
