@@ -28,7 +28,8 @@ def _answers(what: str, kind: str) -> LookAtAll:
             for answer in answers
             if answer.kind == kind and answer.ok
         }
-        yield from _compared(what, {host: value[:12] for host, value in values.items()})
+        if any(values.values()):  # a host that has none differs from those that have one
+            yield from _compared(what, {host: value[:12] or "none" for host, value in values.items()})
 
     return look
 
