@@ -255,7 +255,7 @@ def test_a_taken_port_names_its_holder(stage: Stage) -> None:
 def test_hosts_whose_models_differ_are_refused(stage: Stage) -> None:
     stage.sh("h2", f"echo other > {MODEL}/.r1fleet-manifest.json")
     try:
-        with pytest.raises(PreflightFailed, match="the model's manifest: none, not|not none as on"):
+        with pytest.raises(PreflightFailed, match=r"the model's manifest: none, not|not none as on"):
             stage.launch(stage.plan())
     finally:
         stage.sh("h2", f"rm {MODEL}/.r1fleet-manifest.json")
