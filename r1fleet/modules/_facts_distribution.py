@@ -20,6 +20,7 @@ _NAMES = {
     "deepin": "Deepin",
     "fedora": "Fedora",
     "kali": "Kali",
+    "kylin": "Kylin Linux Advanced Server",
     "linuxmint": "Linux Mint",
     "ol": "OracleLinux",
     "openEuler": "openEuler",
@@ -45,7 +46,27 @@ _FAMILIES = {
     "openSUSE Leap": "Suse",
     "openSUSE Tumbleweed": "Suse",
 }
-_RED_HAT = ("AlmaLinux", "Amazon", "CentOS", "Fedora", "OracleLinux", "RedHat", "Rocky", "openEuler")
+_RED_HAT = (
+    "Alibaba",
+    "AlmaLinux",
+    "Amazon",
+    "CentOS",
+    "CloudLinux",
+    "EulerOS",
+    "EuroLinux",
+    "Fedora",
+    "Kylin Linux Advanced Server",
+    "MIRACLE",
+    "OracleLinux",
+    "RedHat",
+    "Rocky",
+    "Scientific",
+    "TencentOS",
+    "Virtuozzo",
+    "openEuler",
+)
+# The first of these that is there tells the distribution, in Ansible's order; the others have os-release only.
+_FILES = (("oracle-release", "OracleLinux"), ("centos-release", "CentOS"), ("redhat-release", "RedHat"))
 
 
 def os_release() -> dict[str, str]:
@@ -58,51 +79,48 @@ def os_release() -> dict[str, str]:
 def collect(ctx: Context) -> dict[str, Any]:
     """Tell the distribution as roles test for it."""
     release = os_release()
-    identity = release.get("ID", "")
-    name = _NAMES.get(identity) or release.get("NAME", "").split(" ")[0] or "Linux"
-    version = release.get("VERSION_ID", "")
-    family = _family(name, release)
-    if name == "Debian":
-        version = _debian_version(version)
-    elif family == "RedHat":
-        # These write the point release only here.
-        exact = re.search(r"\d+(\.\d+)+", read("/etc/redhat-release"))
-        version = exact.group(0) if exact and name != "Fedora" else version
+    path, variety, text = next(
+        (("/etc/" + name, variety, text) for name, variety in _FILES for text in [read("/etc/" + name)] if text),
+        ("/etc/os-release", "", ""),
+    )
+    name = _name(release, variety, text)
+    family = "RedHat" if name in _RED_HAT else _FAMILIES.get(name, name)
+    version = _version(name, release.get("VERSION_ID", ""), text)
     parts = version.split(".")
     facts = {
         "distribution": name,
         "distribution_version": version or "NA",
         "distribution_major_version": parts[0] or "NA",
-        "distribution_release": _release(name, release),
-        "distribution_file_path": "/etc/os-release",
-        "distribution_file_variety": "RedHat" if family == "RedHat" else name if name != "Ubuntu" else "Debian",
+        "distribution_release": "Stream" if "CentOS Stream" in text else _release(name, release),
+        "distribution_file_path": path,
+        "distribution_file_variety": variety or {"Debian": "Debian", "Suse": "SUSE"}.get(family, "NA"),
         "distribution_file_parsed": True,
         "os_family": family,
     }
-    if name in ("Debian", "CentOS", "RedHat", "AlmaLinux", "Rocky") and len(parts) > 1:
+    if name == "Debian" and len(parts) > 1:
         facts["distribution_minor_version"] = parts[1]
     return facts
 
 
-def _debian_version(short: str) -> str:
-    exact = read("/etc/debian_version")
-    return exact if re.match(r"^\d+\.\d+$", exact) and exact.split(".")[0] == short else short
+def _name(release: dict[str, str], variety: str, text: str) -> str:
+    if variety == "RedHat" and "Red Hat" not in text:
+        # Whoever is like Red Hat begins that file with its own name.
+        return text.split()[0]
+    return variety or _NAMES.get(release.get("ID", "")) or release.get("NAME", "").split(" ")[0] or "Linux"
 
 
-def _family(name: str, release: dict[str, str]) -> str:
-    if name in _RED_HAT:
-        return "RedHat"
-    if name in _FAMILIES:
-        return _FAMILIES[name]
-    like = release.get("ID_LIKE", "").split()
-    if "debian" in like or "ubuntu" in like:
-        return "Debian"
-    return "RedHat" if {"rhel", "fedora", "centos"} & set(like) else name
+def _version(name: str, short: str, text: str) -> str:
+    if name == "Debian":
+        exact = read("/etc/debian_version")
+        return exact if re.match(r"^\d+\.\d+$", exact) and exact.split(".")[0] == short else short
+    # CentOS writes the point release only here.
+    point = re.search(r"\d+\.\d+", text) if name == "CentOS" else None
+    return point.group(0) if point else short
 
 
 def _release(name: str, release: dict[str, str]) -> str:
-    codename = release.get("VERSION_CODENAME") or release.get("UBUNTU_CODENAME")
-    if codename:
+    codename = release.get("VERSION_CODENAME", release.get("UBUNTU_CODENAME"))
+    if codename is not None:
         return codename
     named = re.search(r"\((.+?)\)", release.get("VERSION", ""))
     if name == "Debian" and named:
@@ -130,10 +148,11 @@ def lsb(ctx: Context) -> dict[str, Any]:
 def package_tool(ctx: Context) -> dict[str, Any]:
     """Tell which tool installs packages."""
     family = collect(ctx)["os_family"]
+    program = ctx.which("dnf") if family == "RedHat" else None
+    if program:
+        return {"pkg_mgr": "dnf5" if os.path.basename(os.path.realpath(program)) == "dnf5" else "dnf"}
     order = [("apt", "apt-get"), ("dnf5", "dnf5"), ("dnf", "dnf"), ("yum", "yum"), ("zypper", "zypper")]
     order += [("apk", "apk"), ("pacman", "pacman")]
-    if family == "RedHat":
-        order.sort(key=lambda pair: pair[0] == "apt")
     found = next((name for name, program in order if ctx.which(program)), "unknown")
     return {"pkg_mgr": found}
 

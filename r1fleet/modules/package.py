@@ -6,6 +6,7 @@ from typing import Any
 
 from r1fleet.agent.context import Context
 from r1fleet.modules import apt, dnf
+from r1fleet.modules._facts_distribution import package_tool
 
 _STATES = ["absent", "installed", "latest", "present", "removed"]
 _BACKENDS = {"apt": apt, "dnf": dnf, "dnf5": dnf, "yum": dnf}
@@ -39,9 +40,7 @@ def run(ctx: Context) -> dict[str, Any]:
 
 
 def _present(ctx: Context) -> str:
-    # A Debian host may have dnf installed beside its own tools, never the other way round.
-    programs = (("apt", "apt-get"), ("dnf", "dnf5"), ("dnf", "dnf"), ("dnf", "yum"))
-    found = next((kind for kind, program in programs if ctx.which(program)), None)
-    if found is None:
+    found = str(package_tool(ctx)["pkg_mgr"])
+    if found == "unknown":
         ctx.fail("Could not detect which package manager to use: the host has neither apt-get nor dnf")
     return found

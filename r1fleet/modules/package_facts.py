@@ -54,9 +54,9 @@ def _from_rpm(ctx: Context) -> list[dict[str, Any]] | None:
     program = ctx.which("rpm")
     if program is None:
         return None
-    rows = [
-        line.split("\t") for line in ctx.run([program, "-qa", "--queryformat", _FORM], locale="C").text.splitlines()
-    ]
+    done = ctx.run([program, "-qa", "--queryformat", _FORM], locale="C")
+    rows = [line.split("\t") for line in done.text.splitlines()]
     names = ("name", "version", "release", "epoch", "arch")
+    # No epoch is the word None, as Ansible has it.
     packages = [dict(zip(names, row), source="rpm") for row in rows if len(row) == 5]
-    return [dict(each, epoch=None if each["epoch"] == "(none)" else int(each["epoch"])) for each in packages]
+    return [dict(each, epoch=each["epoch"].replace("(none)", "None")) for each in packages]

@@ -9,13 +9,12 @@ import hashlib
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from r1fleet import lab as labs
 from r1fleet.lab import Lab
 from tests.differential.case import Case, cases
-from tests.differential.engines import HOSTS, NoRecap, ansible, judge, r1fleet
+from tests.differential.engines import NoRecap, ansible, judge, r1fleet
+from tests.differential.ground import fresh_lab
 from tests.differential.oracle import ensure_oracle
 from tests.differential.verdict import save, saved, unexpected
 
@@ -32,44 +31,40 @@ def main(words: list[str]) -> int:
 
 def _renew(chosen: list[Case]) -> int:
     failed = 0
-    with _lab("theirs") as lab:
-        for case in chosen:
-            engine = ansible(ensure_oracle(case))
-            with tempfile.TemporaryDirectory() as folder:
-                try:
-                    save(case, judge(case, engine, lab, Path(folder)))
-                    told = f"judged by {engine.name}"
-                except NoRecap as error:
-                    failed += 1
-                    told = str(error)
-            sys.stdout.write(f"{case.name}: {told}\n")
-            sys.stdout.flush()
+    for lab, case in _grounds("theirs", chosen):
+        engine = ansible(ensure_oracle(case))
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                save(case, judge(case, engine, lab, Path(folder)))
+                told = f"judged by {engine.name}"
+            except NoRecap as error:
+                failed += 1
+                told = str(error)
+        sys.stdout.write(f"{case.name}: {told}\n")
+        sys.stdout.flush()
     return 2 if failed else 0
 
 
 def _compare(chosen: list[Case]) -> int:
     found: list[str] = []
-    with _lab("ours") as lab:
-        for case in chosen:
-            with tempfile.TemporaryDirectory() as folder:
-                try:
-                    found += unexpected(case, saved(case), judge(case, r1fleet(), lab, Path(folder)))
-                except (AssertionError, NoRecap) as error:
-                    found.append(f"{case.name}: {error}")
+    for lab, case in _grounds("ours", chosen):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                found += unexpected(case, saved(case), judge(case, r1fleet(), lab, Path(folder)))
+            except (AssertionError, NoRecap) as error:
+                found.append(f"{case.name}: {error}")
     sys.stdout.write("\n".join([*found, f"{len(chosen)} cases, {len(found)} differences", ""]))
     return 2 if found else 0
 
 
-@contextmanager
-def _lab(side: str) -> Iterator[Lab]:
-    """Bring fresh hosts up, this checkout's own: what earlier plays left would count."""
+def _grounds(side: str, chosen: list[Case]) -> Iterator[tuple[Lab, Case]]:
+    """Yield each case with the hosts it needs, this checkout's own."""
     checkout = hashlib.sha256(str(Path(__file__).parent).encode()).hexdigest()[:4]
-    name = f"differential-{checkout}-{side}"
-    labs.down(name)
-    try:
-        yield labs.up(name, hosts=HOSTS, extra_vars={})
-    finally:
-        labs.down(name)
+    for dressed in (False, True):
+        alike = [case for case in chosen if case.dressed is dressed]
+        if alike:
+            with fresh_lab(f"differential-{checkout}-{side}", dressed=dressed) as lab:
+                yield from ((lab, case) for case in alike)
 
 
 def _is_stale(case: Case) -> bool:

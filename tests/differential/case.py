@@ -11,6 +11,7 @@ import yaml
 
 CASES = Path(__file__).parent / "cases"
 VERDICTS = Path(__file__).parent / "verdicts"
+STANDINS = Path(__file__).parents[1] / "standins"
 REQUIREMENT = "ansible-core==2.19.*"
 # Counted into every digest: raise it when what a verdict says is taken in another way.
 FORMAT = 1
@@ -32,7 +33,8 @@ class Known:
 class Case:
     """One play: ``site.yml`` and what it needs, run once with each of ``runs``, options that both engines know.
 
-    ``collections`` asks for an Ansible that has community.general and ansible.posix.
+    ``collections`` asks for an Ansible that has community.general and ansible.posix, ``dressed`` for a
+    RHEL-like host with dnf, ``slow`` leaves the case to ``make test-all``.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Case:
     runs: tuple[tuple[str, ...], ...]
     known: tuple[Known, ...] = ()
     collections: bool = False
+    dressed: bool = False
+    slow: bool = False
 
     @property
     def verdict(self) -> Path:
@@ -49,6 +53,8 @@ class Case:
     def digest(self) -> str:
         """Return what changes with the play, its runs, and the Ansible that judges it."""
         seen = hashlib.sha256(f"{FORMAT} {REQUIREMENT}".encode())
+        for path in sorted(STANDINS.glob("rpm*.py")) if self.dressed else ():
+            seen.update(path.read_bytes())
         for path in sorted(self.folder.rglob("*")):
             if path.is_file() and path.name not in _NOT_PLAYED:
                 content = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -68,7 +74,8 @@ def _read(folder: Path) -> Case:
         Known(row["run"], tuple(row.get("ansible", ())), tuple(row.get("r1fleet", ())), row["because"])
         for row in _content(folder / "known.yml") or ()
     )
-    return Case(folder.name, folder, runs, known, bool(settings.get("collections")))
+    told = {name: bool(settings.get(name)) for name in ("collections", "dressed", "slow")}
+    return Case(folder.name, folder, runs, known, **told)
 
 
 def _content(path: Path) -> Any:
