@@ -77,6 +77,8 @@ CARDS: Final[tuple[Card, ...]] = (
          source="vendor's lists: 128 GB; dies as VA16's"),
     Card(("VA1L",), 32768, "", native_fp8=None, devices=2, vendor="vastai", certain=False,
          source="vendor's lists: 64 GB; two dies derived"),
+    Card(("VA1-16G",), 8192, "", native_fp8=None, devices=2, vendor="vastai", certain=False,
+         source="vendor's lists: 16 GB, two dies; per die derived"),
 )
 # fmt: on
 
