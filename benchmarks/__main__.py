@@ -82,12 +82,15 @@ def _compare(made: Lab, folder: Path, hosts: int, given: argparse.Namespace) -> 
     timed(peers.ours(folder, ROLE / "prepare.yaml").command, made, hosts=hosts)
     firsts = {tool.name: _first(tool, made, folder, hosts) for tool in tools}
     runs: dict[str, list[Run]] = {tool.name: [] for tool in tools}
-    bare = []
+    bare, facts = [], []
     for _ in range(given.runs):
         bare.append(_bare(made, folder))
+        facts.append(timed(peers.facts(folder), made, hosts=hosts).seconds)
         for tool in tools:
             runs[tool.name].append(timed(tool.command, made, env=tool.env, hosts=hosts))
     _show(runs, firsts, bare)
+    ratios = [ours / one for ours, one in zip(facts, bare, strict=True)]
+    print(f"  r1fleet facts: {spread(facts)} s, to bare {spread(ratios)}")
     print(f"  load average {os.getloadavg()[0]:.1f}", flush=True)
     return max(run.memory for run in runs["r1fleet"])
 

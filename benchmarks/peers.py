@@ -45,6 +45,11 @@ def ours(folder: Path, play: Path = PLAY) -> Tool:
     return Tool("r1fleet", (*command, "--forks", "100", "--output", "plain"))
 
 
+def facts(folder: Path) -> tuple[str, ...]:
+    """Return the command that asks every host for its facts."""
+    return (sys.executable, "-m", "r1fleet", "facts", "-i", str(folder / "hosts.yaml"))
+
+
 def peer(name: str, folder: Path, hosts: int) -> Tool:
     """Return a peer's command, tuned as its documents say."""
     binary = environment(name) / "bin"

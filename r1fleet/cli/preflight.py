@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ from r1fleet.cli.fleet import Fleet, Reach, access, fleets
 from r1fleet.cli.plan import planned
 from r1fleet.console import renderer
 from r1fleet.console.reports import check_lines, preflight_lines
-from r1fleet.errors import ExitCode, UsageError
+from r1fleet.errors import ExitCode, SpecError, UsageError
 from r1fleet.facts import keep, recall
 from r1fleet.launch.plan import Plan
 from r1fleet.launch.preflight import Preflight, look_at
@@ -81,7 +82,12 @@ def _plan(fleet: Fleet, name: str | None, way: Access) -> Plan | None:
     found, _ = look_at([fleet.hosts[host] for host in members], way)
     facts = {host: report.for_plan for host, report in found.items()}
     keep(fleet.inventory, facts)
-    return planned(fleet, name, {**recall(fleet.inventory), **facts})
+    known = {**recall(fleet.inventory), **facts}
+    try:
+        return planned(fleet, name, known)
+    except SpecError:
+        # Devices that are missing are a finding like others: plan for those that are declared, if any are.
+        return planned(fleet, name, {host: replace(told, accelerators=()) for host, told in known.items()})
 
 
 def _show(results: list[tuple[str, Preflight]], *, as_json: bool, everything: bool) -> None:

@@ -13,6 +13,7 @@ _GIB: Final = 1 << 30
 _SHM_BYTES: Final = 16 * _GIB
 _SHM_LEAST: Final = 1 * _GIB
 CLOCK_SECONDS: Final = 5.0
+_FILES: Final = 65536
 
 
 def _room(site: Site) -> Seen | None:
@@ -61,6 +62,17 @@ def _shm(site: Site) -> Seen | None:
     least = _SHM_LEAST if want.accelerator == "cpu" else _SHM_BYTES
     free = disk.free if disk.free is not None else disk.total
     return Seen(free >= least, f"/dev/shm has {_size(free)} free, {_size(least)} wanted")
+
+
+def _open_files(site: Site) -> Seen | None:
+    """Hold systemd's limit against what a rank opens: a connection per peer, a file per shard, and many more."""
+    if site.want is None or site.want.runtime != "venv":
+        return None
+    text = site.report.default_limits.get("DefaultLimitNOFILE", "")
+    limit = _FILES if text == "infinity" else int(text) if text.isdigit() else site.report.nofile
+    if limit is None:
+        return Seen(None, "no limit of open files is told")
+    return Seen(limit >= _FILES or limit < 0, f"a rank may open {text or limit} files")
 
 
 def _clock(site: Site) -> Seen | None:
@@ -174,6 +186,9 @@ CHECKS: Final = (
     Check("shm", "several devices on one host", Verdict.FAIL,
           "NCCL and the ranks share memory there: No space left on device",
           "container: {ipc: host} or shm_size: 32g; without docker: sudo mount -o remount,size=32g /dev/shm", _shm),
+    Check("open-files", "a deployment in a venv", Verdict.WARN, "large models over many ranks run out of open files",
+          "set DefaultLimitNOFILE=1048576 in /etc/systemd/system.conf.d/ on {host}, then systemctl daemon-reexec",
+          _open_files),
     Check("clock", "always", Verdict.WARN, "logs of hosts cannot be compared, certificates and tokens may be refused",
           "ssh {host} sudo timedatectl set-ntp true", _clock),
     Check("package-lock", "apt, dpkg, rpm", Verdict.WARN, "provisioning would wait for it",

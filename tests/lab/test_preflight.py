@@ -21,7 +21,7 @@ PREFLIGHT, UNREACHABLE, USAGE = 6, 4, 5
 
 
 READY = (
-    "mkdir -p /opt/venv/bin /srv/model && ln -sf /bin/true /opt/venv/bin/vllm && "
+    "mount -o remount,size=2g /dev/shm; mkdir -p /opt/venv/bin /srv/model && ln -sf /bin/true /opt/venv/bin/vllm && "
     "echo '{}' > /srv/model/config.json && echo '{\"lock\": 1}' > /opt/venv/r1fleet.json"
 )
 
@@ -34,8 +34,8 @@ def ground(lab_name: str) -> Iterator[Lab]:
     made = labs.up(name, hosts=2, extra_vars={})
     deployment = {
         "engine": "vllm", "accelerator": "cpu", "model": "r1fleet/tiny-qwen2", "hosts": "nodes", "runtime": "venv",
-        "venv": "/opt/venv", "port": 8000, "rendezvous_port": 29501, "tensor_parallel": 2, "user": "lab", "args": {},
-        "model_path": "/srv/model",
+        "venv": "/opt/venv", "port": 8000, "rendezvous_port": 29501, "tensor_parallel": 4, "user": "lab", "args": {},
+        "model_path": "/srv/model", "machine": "2xcpu",
     }  # fmt: skip
     variables = made.inventory.parent / "group_vars"
     variables.mkdir(exist_ok=True)
@@ -110,6 +110,12 @@ FAULTS = (
     Fault("package-lock", "h1", LOCK, "systemctl stop locker", "WARN", "/var/lib/dpkg/lock-frontend by pid"),
     Fault("firewall", "h2", CLOSED, "nft delete table inet shut", "WARN", "nftables"),
     Fault("reach", "h2", "true", "true", "FAIL", "h1 to 10.77."),
+    Fault("shm", "h2", "mount -o remount,size=64m /dev/shm", "mount -o remount,size=2g /dev/shm", "FAIL",
+          "/dev/shm has 64 MiB free"),
+    Fault("open-files", "h2",
+          "mkdir -p /etc/systemd/system.conf.d && printf '[Manager]\nDefaultLimitNOFILE=1024\n' > "
+          "/etc/systemd/system.conf.d/few.conf && systemctl daemon-reexec",
+          "rm /etc/systemd/system.conf.d/few.conf && systemctl daemon-reexec", "WARN", "may open 1024 files"),
     Fault("proxies", "h1", "echo http_proxy=http://user:secret@p:1 > /etc/environment", ": > /etc/environment",
           "WARN", "http_proxy"),
 )  # fmt: skip

@@ -108,6 +108,8 @@ ROWS: tuple[Row, ...] = (
     ("shm", {}, WANT, {"disks": [disk("/dev/shm", free=64 << 20)]}, WANT, "/dev/shm has 64 MiB free"),
     ("shm", {}, replace(WANT, host_ipc=False, shm_bytes=32 << 30), {}, replace(WANT, host_ipc=False,
          shm_bytes=64 << 20), "64 MiB"),
+    ("open-files", {"programs": {"defaults": program("DefaultLimitNOFILE=524288\n")}}, VENV,
+     {"programs": {"defaults": program("DefaultLimitNOFILE=1024\n")}}, VENV, "may open 1024 files"),
     ("clock", {}, WANT, {"now": 1090.0}, WANT, "+90.0 s"),
     ("package-lock", {}, WANT, {"locks": [{"path": "/var/lib/dpkg/lock", "pid": 7, "command": "apt-get"}]}, WANT,
          "pid 7 (apt-get)"),
@@ -274,3 +276,20 @@ def test_sixteen_gpus_of_two_kinds_are_told() -> None:
     )
     verdict, evidence, _ = of("gpu-count", ground(report(programs={"smi_xml": program(mixed)})))
     assert (verdict, evidence) == (Verdict.FAIL, "16 x NVIDIA H20 and NVIDIA H200: GPUs of two kinds")
+
+
+def test_a_host_with_two_hundred_interfaces_and_one_with_only_ipv6() -> None:
+    names = [f"veth{number}" for number in range(200)]
+    many = {"interfaces": ["eth0", *names], "eth0": {"ipv4": {"address": "10.0.0.1"}}, "default_ipv4": {}}
+    verdict, evidence, _ = of("interface", ground(report(network=many), replace(WANT, interface="ens9")))
+    assert (verdict, len(evidence) < 200) == (Verdict.FAIL, True)
+    six = {"interfaces": ["eth0"], "eth0": {"ipv6": [{"address": "fd00::1"}]}, "default_ipv4": {}, "default_ipv6": {}}
+    told = report(network=six)
+    assert told.for_plan.address_of("eth0") == "fd00::1"
+    assert of("interface", ground(told, replace(WANT, address="fd00::1")))[0] is Verdict.OK
+
+
+@pytest.mark.parametrize("version", ["", "one", "999999999999.99", "..", "12", "\x1b[31m12.8\x1b[0m"])
+def test_absurd_versions_end_in_a_verdict(version: str) -> None:
+    told = report(programs={"smi_xml": program(gpus()["smi_xml"]["out"].replace("12.8", version.replace("\x1b", "")))})
+    assert of("image-cuda", ground(told, CUDA))[0] in Verdict
