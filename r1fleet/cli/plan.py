@@ -16,9 +16,10 @@ from r1fleet.console.views import plan_lines
 from r1fleet.facts import HostFacts, keep, recall
 from r1fleet.launch import gather, read_model, read_shape
 from r1fleet.launch.build import build
+from r1fleet.launch.explain import verdicts
 from r1fleet.launch.plan import Plan
 from r1fleet.launch.record import starts
-from r1fleet.topology import ModelShape
+from r1fleet.topology import ModelShape, Undivided
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -51,7 +52,12 @@ def plan(
     shape = read_model(model_config) if model_config else None
     reach = Reach(ask_become=ask_become, accept_new=accept_new, extra_vars=extra_vars)
     fleet, name = one_deployment(fleets(inventories, reach), deployment)
-    made = ask_hosts(fleet, name, reach, shape) if live else planned(fleet, name, recall(fleet.inventory), shape)
+    try:
+        made = ask_hosts(fleet, name, reach, shape) if live else planned(fleet, name, recall(fleet.inventory), shape)
+    except Undivided as refused:
+        for line in verdicts(refused.considered) if explain else ():
+            typer.echo(f"why: {line}", err=True)
+        raise
     if as_json:
         typer.echo(json.dumps({**made.as_json(), "starts": [list(start.argv) for start in starts(made)]}, indent=2))
         return

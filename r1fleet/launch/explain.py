@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from r1fleet.engines import beyond, engine_of
 from r1fleet.runtimes import notes_of
 from r1fleet.spec import Deployment
 from r1fleet.spec.resolve import image_version
-from r1fleet.topology import FROM_FACTS, Gang, ModelShape, gib
+from r1fleet.topology import FROM_FACTS, Considered, Gang, ModelShape, Parallelism, gib
 
 EPHEMERAL: Final = range(32768, 61000)
 """Ports that Linux gives to outgoing connections, unless told otherwise."""
@@ -34,10 +34,7 @@ def explanation(deployment: Deployment, gangs: Sequence[Gang], shape: ModelShape
     """Tell what the plan was made from, and what stands against every other division that would fill the devices."""
     gang = gangs[0]
     yield f"model: {_model(deployment, shape)}"
-    for one in gang.considered:
-        chosen = one.ways == gang.parallel
-        verdict = "chosen" if chosen else "; ".join(one.refusals) or "legal, and not preferred"
-        yield f"{one.ways}: {verdict}"
+    yield from verdicts(gang.considered, gang.parallel)
     meet = _rendezvous(deployment, gang)
     if meet:
         ports = str(meet[0]) if len(meet) == 1 else f"{meet[0]} to {meet[-1]}"
@@ -47,6 +44,13 @@ def explanation(deployment: Deployment, gangs: Sequence[Gang], shape: ModelShape
         index = f", GID index {node.gid_index}" if node.gid_index is not None else ""
         interface = "an interface that facts tell" if node.interface == FROM_FACTS else f"interface {node.interface}"
         yield f"{node.host} talks over {interface}{adapters}{index}"
+
+
+def verdicts(considered: Iterable[Considered], chosen: Parallelism | None = None) -> Iterator[str]:
+    """Tell of each division that was looked at what stands against it."""
+    for one in considered:
+        fine = "chosen" if one.ways == chosen else "legal, and not preferred"
+        yield f"{one.ways}: {'; '.join(one.refusals) or fine}"
 
 
 def _outgoing(key: str, port: int | None) -> str:

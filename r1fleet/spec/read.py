@@ -153,10 +153,12 @@ def _shape_hint(path: tuple[str, ...]) -> str | None:
         "model_path": "write an absolute path",
         "venv": "write an absolute path",
         "scripts": "write an absolute path",
-        "job": "write an absolute path",
-        "prepare": "write an absolute path",
+        "input": "write an absolute path",
+        "prompts": "a prompt is one line of text",
+        "folder": "write an absolute path",
+        "overlay": "write an absolute path",
         "user": "an account's name: lower-case letters, digits, - and _",
-    }.get(path[0])
+    }.get(path[-1])
 
 
 def _short(value: object) -> str:

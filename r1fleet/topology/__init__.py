@@ -1,6 +1,6 @@
 """How a model is divided over the accelerators of a fleet."""
 
-from r1fleet.topology.divide import Division, divide
+from r1fleet.topology.divide import Division, Undivided, divide
 from r1fleet.topology.gang import FROM_FACTS, Considered, Gang, Node, Parallelism
 from r1fleet.topology.gangs import Site, is_loopback, machine_of, plan_gangs
 from r1fleet.topology.ground import Demand, Ground, demand_of
@@ -25,6 +25,7 @@ __all__ = [
     "Node",
     "Parallelism",
     "Site",
+    "Undivided",
     "declared_machine",
     "demand_of",
     "divide",

@@ -21,6 +21,14 @@ class Division:
     considered: tuple[Considered, ...]
 
 
+class Undivided(SpecError):
+    """No division is legal; ``considered`` are those that were looked at."""
+
+    def __init__(self, what: str, *, hint: str, considered: tuple[Considered, ...]) -> None:
+        super().__init__(what, hint=hint)
+        self.considered = considered
+
+
 def divide(name: str, deployment: Deployment, ground: Ground) -> Division:
     """Return the division and its explanation, or refuse with the reason and the nearest legal plan."""
     wanted = [Considered(ways, tuple(refusals(ground, ways))) for ways in _candidates(deployment, ground)]
@@ -62,7 +70,7 @@ def _preference(deployment: Deployment, ground: Ground, ways: Parallelism) -> tu
     return (ways.world, ways.tensor)
 
 
-def _worth_telling(wanted: Iterable[Considered], chosen: Parallelism, ground: Ground) -> Iterator[Considered]:
+def _worth_telling(wanted: Iterable[Considered], chosen: Parallelism | None, ground: Ground) -> Iterator[Considered]:
     """Keep the choice and what would have filled all devices, the widest tensor parallel first."""
     told = [one for one in wanted if one.ways == chosen or one.ways.world == ground.devices]
     yield from sorted(told, key=lambda one: -one.ways.tensor)
@@ -99,9 +107,10 @@ def _refusal(name: str, deployment: Deployment, ground: Ground, wanted: list[Con
     )
     asked = _as_written(deployment)
     widest = max(wanted, key=_width) if wanted else Considered(asked, tuple(refusals(ground, asked)))
-    return SpecError(
+    return Undivided(
         f"deployment {name} cannot be divided as asked ({_text(widest.ways)}): " + "; ".join(_against(widest, wanted)),
         hint=_nearest(deployment, ground, free),
+        considered=tuple(_worth_telling(wanted, widest.ways, ground)),
     )
 
 

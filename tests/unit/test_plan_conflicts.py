@@ -297,3 +297,19 @@ def test_a_plan_from_a_models_own_files_explains_itself(tmp_path: Path, capsys: 
     (tmp_path / "config.json").write_text("{")
     assert cli.run(["plan", "-i", str(inventory), "--model-config", str(tmp_path)]) == 5
     assert "is cut or is no JSON" in capsys.readouterr().err
+
+
+def test_a_refusal_explains_every_division_that_would_fill_the_devices(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inventory = tmp_path / "small.yaml"
+    inventory.write_text(
+        "all: {vars: {deployments: {r1: {engine: vllm, model: deepseek-ai/DeepSeek-R1, hosts: gpu, machine: 2xH100}}}, "
+        "children: {gpu: {hosts: {h1: {ansible_host: 192.0.2.1}}}}}"
+    )
+
+    assert cli.run(["plan", "-i", str(inventory), "--explain"]) == 5
+    told = capsys.readouterr().err
+    assert "why: tp 2: 320.6 GiB of weights per device do not fit" in told
+    assert "why: tp 1 x pp 2: 320.6 GiB of weights per device do not fit" in told
+    assert told.index("why: tp 2") < told.index("error: deployment r1 cannot be divided as asked")

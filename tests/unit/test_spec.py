@@ -96,6 +96,17 @@ def test_all_problems_are_told_together() -> None:
         ({"api_key": {}}, "api_key: give exactly one of env, file, prompt"),
         ({"api_key": "sk-secret"}, "api_key"),
         ({"timeouts": {"load": 0}}, "timeouts.load is 0"),
+        ({"devices": []}, "devices is []"),
+        ({"devices": [1, 1]}, "devices: names a device twice"),
+        ({"devices": [-1]}, "devices is -1"),
+        ({"concurrency": 0}, "concurrency is 0"),
+        ({"attention_data_parallel": "two"}, "attention_data_parallel is 'two'; it must be a number or auto"),
+        ({"job": {"temprature": 1}}, "unknown key `temprature` in job of deployment r1; did you mean temperature?"),
+        ({"job": {"prompts": ["a\nb"]}}, "job.prompts cannot be 'a\\nb'\n  hint: a prompt is one line of text"),
+        ({"job": {"input": "here.txt"}}, "job.input cannot be 'here.txt'"),
+        ({"job": {"input": "/a", "prompts": ["b"]}}, "job: give input or prompts, not both"),
+        ({"prepare": {"precision": "fp8"}}, "prepare.precision is 'fp8'; it can be fp16 or int8"),
+        ({"prepare": {"model_parallel": "x"}}, "prepare.model_parallel is 'x'; it must be a whole number"),
     ],
 )
 def test_a_wrong_value_is_told_in_words(body: Mapping[str, Any], text: str) -> None:
