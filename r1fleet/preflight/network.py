@@ -198,7 +198,7 @@ CHECKS: Final = (
           "an outgoing connection may take the rendezvous port at any time",
           "choose a rendezvous_port outside that range, such as 20000", _port_range),
     Check("firewall", "several hosts", Verdict.WARN, "ranks meet at random high ports, not at one that is known before",
-          "r1fleet provision INVENTORY --tags node_tuning   (lets the cluster's own addresses in)", _firewall),
+          "r1fleet provision INVENTORY --tags tuning   (lets the cluster's own addresses in)", _firewall),
     Check("reach", "several hosts", Verdict.FAIL, "a firewall or a route between hosts: ping may work all the same",
           "open {host} for TCP from {sources}, all ports from 1024 up", look_at_all=_reach),
     Check("proxies", "a deployment", Verdict.WARN,
@@ -221,6 +221,6 @@ CHECKS: Final = (
           "GPU memory goes over the network by way of main memory",
           "ssh {host} sudo modprobe nvidia_peermem", _peermem),
     Check("memlock", "RDMA adapters", Verdict.FAIL, "ibv_reg_mr cannot lock memory: Cannot allocate memory",
-          "set container: ulimits: {memlock: -1} in the deployment, or r1fleet provision INVENTORY --tags limits",
+          "set container: ulimits: {memlock: -1} in the deployment, or r1fleet provision INVENTORY --tags tuning",
           _memlock),
 )

@@ -199,7 +199,7 @@ CHECKS: Final = (
           "ssh {host} sudo snap remove docker, then r1fleet provision INVENTORY --tags docker", _snap),
     Check("gpu-runtime", "docker with NVIDIA GPUs", Verdict.FAIL,
           "docker would say: could not select device driver with capabilities: gpu",
-          "r1fleet provision INVENTORY --tags nvidia_container_toolkit", _gpu_runtime),
+          "r1fleet provision INVENTORY --tags docker", _gpu_runtime),
     Check("image-cuda", "an image with CUDA in its tag", Verdict.FAIL,
           "the image's CUDA is newer than what this host supports: unsatisfied condition: cuda>=",
           "take a tag with CUDA {bound} or older, or a newer driver", _image_cuda),

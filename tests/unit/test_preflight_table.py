@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from r1fleet.facts.report import Report
 from r1fleet.preflight import TABLE, Answer, Ground, Port, Reached, Verdict, Want, judge, worst
 from tests.told import disk, gpus, process, program, report
 
+ROOT = Path(__file__).parents[2]
 WANT = Want(
     deployment="r1", devices=8, machine="8xH200", nodes=2, address="10.0.0.1", interface="eth0", rendezvous=20000,
     ports=(Port(40000, "endpoint"), Port(20000, "rendezvous")), runtime="docker", host_ipc=True, weights="/w",
@@ -293,3 +297,12 @@ def test_a_host_with_two_hundred_interfaces_and_one_with_only_ipv6() -> None:
 def test_absurd_versions_end_in_a_verdict(version: str) -> None:
     told = report(programs={"smi_xml": program(gpus()["smi_xml"]["out"].replace("12.8", version.replace("\x1b", "")))})
     assert of("image-cuda", ground(told, CUDA))[0] in Verdict
+
+
+def test_remedies_name_tags_that_the_playbook_has() -> None:
+    playbook = yaml.safe_load((ROOT / "playbooks" / "provision.yaml").read_text())
+    rows = [*playbook[0].get("roles", ()), *playbook[0].get("tasks", ())]
+    known = {tag for row in rows for tag in row.get("tags", ())}
+    named = {tag for check in TABLE for tag in re.findall(r"--tags (\w+)", check.remedy)}
+    assert named
+    assert named <= known
