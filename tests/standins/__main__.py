@@ -22,7 +22,7 @@ def main(archive: str, url: str) -> None:
         try:
             cuda.write_repositories(served / "cuda", signer, DRIVERS, f"{url}/cuda")
             container.write_repository(served / "toolkit", signer)
-            debhost.archive(served / "archive", signer)
+            debhost.archive(served / "archive", signer, container.engines())
             (served / "key.gpg").write_bytes(signer.binary)
         finally:
             signer.close()

@@ -6,13 +6,12 @@ Real there: apt, dpkg, gpgv, systemd. All that apt sees is a stand-in; the machi
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from r1fleet.lab import Lab
 from tests.standins.aptrepo import Signer, write_dists
-from tests.standins.container import engines
 from tests.standins.deb import Deb
 from tests.standins.outputs import WSL_SMI
 from tests.standins.server import Served
@@ -50,9 +49,9 @@ _MOKUTIL = (
 )
 
 
-def archive(folder: Path, signer: Signer) -> None:
-    """Write the distribution's own archive: what the roles take from it."""
-    write_dists(folder, _archive(), signer, "stand-in", "main")
+def archive(folder: Path, signer: Signer, more: Iterable[Deb] = ()) -> None:
+    """Write the distribution's own archive: what the roles take from it, and ``more``."""
+    write_dists(folder, [*_archive(), *more], signer, "stand-in", "main")
 
 
 def _archive() -> Iterator[Deb]:
@@ -61,7 +60,6 @@ def _archive() -> Iterator[Deb]:
     yield Deb("dkms", "3.0.11-1", {"Depends": "gcc"}, architecture="all")
     yield Deb(f"linux-headers-{kernel}", "6.8.0-1")
     yield Deb("initramfs-tools", "0.142", programs={"/usr/sbin/update-initramfs": _UPDATE_INITRAMFS})
-    yield from engines()
     yield Deb("mokutil", "0.6.0-2", programs={"/usr/bin/mokutil": _MOKUTIL})
 
 

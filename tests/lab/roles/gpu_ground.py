@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from tests.differential.footprint import Footprint, take_footprint
 from tests.lab.reach import ROOT, answer, r1fleet
 from tests.standins import container, cuda, debhost
 from tests.standins.aptrepo import Signer, write_release
+from tests.standins.deb import Deb
 from tests.standins.debhost import Dressed
 from tests.standins.server import Served, serve
 
@@ -94,10 +95,13 @@ class Fleet:
     def play(self, *roles: str, tasks_from: str = "main", options: tuple[str, ...] = (), **variables: Any) -> Played:
         """Play roles by the command line."""
         path = self.write_play(*roles, tasks_from=tasks_from)
+        return self.play_file(str(path), options=options, **variables)
+
+    def play_file(self, path: str, options: tuple[str, ...] = (), **variables: Any) -> Played:
+        """Play a playbook by the command line."""
+        words = ["-i", str(self.lab.inventory), "--output", "ansible", *options]
         extra = json.dumps({**self.variables, **variables})
-        done = r1fleet(
-            "play", str(path), "-i", str(self.lab.inventory), "--output", "ansible", "-e", extra, *options, seconds=240
-        )
+        done = r1fleet("play", path, *words, "-e", extra, seconds=240)
         return Played(done.stdout + done.stderr)
 
     def root(self, host: str, script: str) -> str:
@@ -116,8 +120,8 @@ class Fleet:
 
 
 @contextmanager
-def gpu_fleet(name: str, hosts: int, folder: Path) -> Iterator[Fleet]:
-    """Bring hosts up, still undressed, with stand-in repositories served to them."""
+def gpu_fleet(name: str, hosts: int, folder: Path, more: Iterable[Deb] = ()) -> Iterator[Fleet]:
+    """Bring hosts up, still undressed, with stand-in repositories served to them; ``more`` is in the archive."""
     labs.down(name)
     signer = Signer.make(folder / "gpg")
     repositories = folder / "served"
@@ -126,7 +130,7 @@ def gpu_fleet(name: str, hosts: int, folder: Path) -> Iterator[Fleet]:
         lab = labs.up(name, hosts=hosts, extra_vars={})
         with serve(repositories, lab.gateway) as served:
             container.write_repository(repositories / "toolkit", signer)
-            debhost.archive(repositories / "archive", signer)
+            debhost.archive(repositories / "archive", signer, more)
             fleet = Fleet(lab, served, signer, folder)
             fleet.publish(DRIVERS)
             yield fleet

@@ -10,7 +10,7 @@ import pytest
 
 from tests.differential.footprint import Footprint
 from tests.lab.roles.gpu_ground import DRIVERS, Fleet, Played, ansible_vars, gpu_fleet
-from tests.standins import debhost
+from tests.standins import container, debhost
 
 ROLES = ("nvidia_driver", "cuda_toolkit", "nvidia_container_toolkit")
 DRIVER = "nvidia_driver"
@@ -28,7 +28,7 @@ MINE = '{"log-opts": {"max-size": "10m"}, "runtimes": {"other": {"path": "/opt/o
 @pytest.fixture(scope="module")
 def fleet(lab_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Five hosts: 8xH200, 8xB200, WSL2, one L40S, none."""
-    with gpu_fleet(f"{lab_name}-gpu", 5, tmp_path_factory.mktemp("gpu")) as fleet:
+    with gpu_fleet(f"{lab_name}-gpu", 5, tmp_path_factory.mktemp("gpu"), container.engines()) as fleet:
         fleet.dress("h1", "ubuntu2404", "8xH200").write("etc/docker/daemon.json", MINE)
         fleet.dress("h2", "debian12", "8xB200")
         debhost.make_wsl(fleet.dress("h3", "ubuntu2404", "none"))

@@ -19,7 +19,7 @@ from tests.differential.footprint import take_footprint
 from tests.differential.oracle import ensure_oracle
 from tests.differential.transcript import read_transcript
 from tests.lab.roles.gpu_ground import Fleet, gpu_fleet
-from tests.standins import debhost
+from tests.standins import container, debhost
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -34,7 +34,7 @@ RUNS = (("main", ("--check",)), ("main", ()), ("main", ()), ("uninstall", ()), (
 
 
 def test_both_engines_do_and_say_the_same(lab_name: str, tmp_path: Path) -> None:
-    with gpu_fleet(f"{lab_name}-gpu-twins", 6, tmp_path) as fleet:
+    with gpu_fleet(f"{lab_name}-gpu-twins", 6, tmp_path, container.engines()) as fleet:
         for first in (1, 4):
             fleet.dress(f"h{first}", "ubuntu2404", "8xH200")
             fleet.dress(f"h{first + 1}", "debian12", "8xB200")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.lab.reach import boot_id
 from tests.lab.roles.gpu_ground import DRIVERS, Fleet, Played, gpu_fleet
-from tests.standins import cuda, debhost
+from tests.standins import container, cuda, debhost
 from tests.standins.aptrepo import Signer
 
 DRIVER, TOOLKIT, CONTAINERS = "nvidia_driver", "cuda_toolkit", "nvidia_container_toolkit"
@@ -21,7 +21,7 @@ HOLD_LOCK = (
 
 @pytest.fixture(scope="module")
 def fleet(lab_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with gpu_fleet(f"{lab_name}-gpu-faults", 3, tmp_path_factory.mktemp("gpu")) as fleet:
+    with gpu_fleet(f"{lab_name}-gpu-faults", 3, tmp_path_factory.mktemp("gpu"), container.engines()) as fleet:
         fleet.dress("h1", "ubuntu2404", "8xH200")
         debhost.make_wsl(fleet.dress("h2", "ubuntu2404", "none"))
         fleet.dress("h3", "ubuntu2510", "unknown")
