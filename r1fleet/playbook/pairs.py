@@ -8,7 +8,9 @@ import shlex
 from r1fleet.errors import PlaybookError, Where
 from r1fleet.inventory.source import Text
 
-_PAIR = re.compile(r"^((?:[A-Za-z_][\w.-]*|\{\{.*?\}\})+)=(.*)$", re.DOTALL)  # a name may be a template
+_BRACES = r"\{\{(?:(?!\}\}).)*\}\}"
+# A name may hold templates. No two ways lead to the same match: a long word must not take for ever.
+_PAIR = re.compile(rf"^((?:[A-Za-z_]|{_BRACES})(?:[\w.-]|{_BRACES})*)=(.*)$", re.DOTALL)
 
 
 def parse_pairs(text: Text, options: frozenset[str] | None = None) -> tuple[dict[str, Text], Text]:

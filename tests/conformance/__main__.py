@@ -2,7 +2,7 @@
 
 grade   print each target's score beside the committed one
 show    the same, with the tasks that ended otherwise; output is kept in the cache
-raise   the same as grade, and write scores that rose into scores.toml
+raise   the same as grade, and write scores that rose into scores.toml and docs/conformance.md
 judge   ask Ansible again, also where its verdict is kept
 """
 
@@ -16,9 +16,9 @@ from r1fleet.cache import cache_dir
 from tests.conformance.engines import Engine, ansible, core_oracle, r1fleet
 from tests.conformance.grade import Grade, differences, grade
 from tests.conformance.play import Run, play
-from tests.conformance.scores import committed, fallen, raised, write
+from tests.conformance.scores import committed, fallen, raised, write, write_document
 from tests.conformance.sdist import ensure_targets
-from tests.conformance.targets import Target, chosen
+from tests.conformance.targets import TARGETS, Target, chosen
 from tests.conformance.transcript import Step
 from tests.conformance.verdicts import save, saved
 
@@ -49,6 +49,7 @@ def main(words: list[str]) -> int:
             _tell(*run.refused, *differences(verdict, run.steps))
     if command == "raise":
         write(raised(old, new))
+        write_document(committed(), {target.name: target.kind for target in TARGETS})
     return 2 if any(name in old and fallen(old[name], found) for name, found in new.items()) else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -14,6 +15,7 @@ from r1fleet.playbook import Search, load_playbook
 from tests.conformance.transcript import REFUSED
 
 _PLACE = re.compile(r"^\s*(/[^:\n]+):(\d+)", re.MULTILINE)
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NESTED = ("block", "rescue", "always")
 _ROUNDS = 12
 
@@ -61,7 +63,7 @@ def _take_out_users(path: Path, name: str) -> bool:
 def _tasks(path: Path) -> list[yaml.MappingNode]:
     """Return the nodes of a file's tasks and blocks, those inside of others after them."""
     try:
-        root = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
+        root = yaml.compose(path.read_text(), Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError):
         return []
     return list(_inside(root))

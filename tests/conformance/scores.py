@@ -9,6 +9,8 @@ from pathlib import Path
 from tests.conformance.grade import Grade
 
 SCORES = Path(__file__).parent / "scores.toml"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "conformance.md"
+_MARK = "<!-- Below: written by `python -m tests.conformance raise`. -->"
 _HEAD = (
     "# Per target: tasks graded, and tasks that end as under Ansible. `python -m tests.conformance raise` writes it.\n"
 )
@@ -25,6 +27,19 @@ def write(grades: Mapping[str, Grade]) -> None:
     """Write scores down."""
     rows = [f"{name} = {{ tasks = {found.tasks}, same = {found.same} }}\n" for name, found in sorted(grades.items())]
     SCORES.write_text(_HEAD + "".join(rows))
+
+
+def write_document(grades: Mapping[str, Grade], kinds: Mapping[str, str]) -> None:
+    """Write the table of docs/conformance.md anew."""
+    lines = []
+    for kind in dict.fromkeys(kinds.values()):
+        found = {name: grades[name] for name in sorted(grades) if kinds.get(name) == kind}
+        whole = Grade(sum(row.tasks for row in found.values()), sum(row.same for row in found.values()))
+        lines += [f"## {kind.capitalize()}", "", "| target | tasks | alike | score |", "|---|---|---|---|"]
+        lines += [f"| {name} | {row.tasks} | {row.same} | {row.percent} % |" for name, row in found.items()]
+        lines += [f"| **all** | {whole.tasks} | {whole.same} | **{whole.percent} %** |", ""]
+    head, mark, _ = DOCUMENT.read_text().partition(_MARK)
+    DOCUMENT.write_text(f"{head}{mark}\n\n" + "\n".join(lines).rstrip() + "\n")
 
 
 def raised(old: Mapping[str, Grade], new: Mapping[str, Grade]) -> dict[str, Grade]:

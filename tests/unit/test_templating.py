@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from r1fleet.errors import Where
 from r1fleet.inventory.source import Text, load_yaml_text
+from r1fleet.playbook.pairs import parse_pairs
 from r1fleet.playbook.scope import CircularVariable, Scope
 from r1fleet.playbook.template_files import Marks, render_file
 from r1fleet.playbook.templating import TemplateFailed, UndefinedVariable, evaluate, render, render_lazy, truth
@@ -161,3 +163,11 @@ def test_a_syntax_error_in_a_file_has_its_line(scope: Scope, tmp_path: Path) -> 
     with pytest.raises(Exception, match="template error") as caught:
         render_file(tmp_path / "a.j2", (), scope)
     assert str(caught.value).startswith(f"{tmp_path / 'a.j2'}:2")
+
+
+def test_long_words_of_one_line_arguments_are_split_at_once() -> None:
+    began = time.monotonic()
+    pairs, free = parse_pairs(Text(f"name={'a' * 5000} {'b_' * 5000} {{{{ x }}}}_y=1", Where("site.yaml", 1)))
+    assert time.monotonic() - began < 5
+    assert [*pairs] == ["name", "{{ x }}_y"]
+    assert free == "b_" * 5000
