@@ -52,7 +52,7 @@ def _change(ctx: Context, adding: list[str], deleting: list[str]) -> str:
     verb = {"absent": "delete", "excluded": "exclude", "present": "add"}[state]
     raw = ["--raw"] if ctx.args["raw"] else []
     # One at a time: given several, the plugin locks wrongly.
-    return "\n".join(_versionlock(ctx, verb, *raw, entry) for entry in adding + deleting)
+    return "\n".join(_versionlock(ctx, verb, *raw, entry) for entry in dict.fromkeys(adding + deleting))
 
 
 def _entries() -> list[str]:
@@ -90,7 +90,8 @@ def _superfluous(ctx: Context, before: list[str]) -> list[str]:
         return before
     if ctx.args["raw"]:
         return [name for name in ctx.args["name"] if name in before]
-    return [entry for name in ctx.args["name"] for entry in before if _matches(entry, name)]
+    # The names as they were given, once for each entry that they mean.
+    return [name for name in ctx.args["name"] for entry in before if _matches(entry, name)]
 
 
 def _matches(entry: str, name: str) -> bool:
