@@ -12,6 +12,7 @@ from r1fleet.events import Note, Observer, Recap
 from r1fleet.inventory import Host, Inventory
 from r1fleet.playbook import Options, exit_code, load_playbook, resolve, run
 from r1fleet.provision import pip
+from r1fleet.provision.brought import brought_vars, missing
 from r1fleet.provision.lock import packaged_lock
 from r1fleet.provision.target import Target, target_of
 from r1fleet.provision.wanted import Variables, Wanted, lock_name, wanted
@@ -65,7 +66,7 @@ def provision(inventory: Inventory, transport: Transport, observer: Observer, op
     asked = wants(inventory, options)
     load_playbook(options.playbook, inventory=inventory, extra_vars=options.play.extra_vars)
     chosen = [_within(one, limited, _variables(inventory, options)) for one in asked]
-    made = {**_venv_vars(chosen, access, observer, options), **_model_vars(chosen), **_docker_vars(chosen)}
+    made = {**_venv_vars(chosen, access, observer, options), **_model_vars(chosen), **brought_vars(chosen)}
     given = {**made, **options.play.extra_vars}
     playbook = load_playbook(options.playbook, inventory=inventory, extra_vars=given)
     recap = run(playbook, inventory, transport, observer, replace(options.play, extra_vars=given))
@@ -96,8 +97,9 @@ def _venv_vars(
     """Make the wheelhouses and say which host gets one."""
     installed = [one for one in chosen if one.installs and one.hosts]
     for one in chosen:
-        if one.hosts and not one.installs:
-            observer(Note(_not_installed(one), "warning"))
+        told = missing(one) if one.hosts else None
+        if told:
+            observer(Note(told, "warning"))
     lock = lock_name(installed)
     if lock is None:
         return {"provision_vllm_cpu_hosts": []}
@@ -109,14 +111,6 @@ def _venv_vars(
         "provision_vllm_cpu_hosts": [host.name for host in hosts],
         "provision_vllm_cpu_wheelhouses": {house.target.kind: _as_variable(house) for house in houses},
     }
-
-
-def _not_installed(one: Wanted) -> str:
-    chosen = one.deployment
-    if chosen.runtime == "docker":
-        return f"deployment {one.name}: the image {chosen.image} is not brought; docker pulls it at the first launch"
-    what = f"{chosen.engine} for {chosen.accelerator}"
-    return f"deployment {one.name}: {what} is not installed by this version; it must be in {chosen.venv} already"
 
 
 def _as_variable(house: Wheelhouse) -> dict[str, str]:
@@ -147,12 +141,6 @@ def _model_vars(chosen: Sequence[Wanted]) -> dict[str, Any]:
     made = {one.path: one for one in chosen if one.family and one.hosts}
     rows = [{"family": one.family, "path": path, "host": one.hosts[0].name} for path, one in made.items()]
     return {"tiny_model_models": rows}
-
-
-def _docker_vars(chosen: Sequence[Wanted]) -> dict[str, Any]:
-    """Say which hosts get docker, and with GPUs the container toolkit."""
-    names = {host.name for one in chosen if one.deployment.runtime == "docker" for host in one.hosts}
-    return {"provision_docker_hosts": sorted(names)}
 
 
 def _tell_unbrought(chosen: Sequence[Wanted], observer: Observer) -> None:
