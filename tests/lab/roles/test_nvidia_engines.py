@@ -42,12 +42,13 @@ def test_both_engines_do_and_say_the_same(lab_name: str, tmp_path: Path) -> None
         for name in fleet.hosts:
             fleet.root(name, "apt-get update -qq && apt-get install -y -qq docker-ce >/dev/null 2>&1")
         oracle = ansible(ensure_oracle())
+        differences: list[str] = []
         for tasks_from, options in RUNS:
             play = fleet.write_play(*ROLES, tasks_from=tasks_from)
             ours = told(fleet, r1fleet(), play, 1, options)
             theirs = told(fleet, oracle, play, 4, options)
-            found = "\n".join(unified_diff(theirs, ours, oracle.name, "r1fleet", n=2, lineterm=""))
-            assert not found, f"{tasks_from} {options}:\n{found}"
+            differences += [f"{tasks_from} {options}", *unified_diff(theirs, ours, oracle.name, "r1fleet", lineterm="")]
+    assert differences == [f"{tasks_from} {options}" for tasks_from, options in RUNS], "\n".join(differences)
 
 
 def told(fleet: Fleet, engine: Engine, play: Path, first: int, options: tuple[str, ...]) -> list[str]:
