@@ -106,6 +106,17 @@ def test_versions_that_cannot_be_are_refused(fleet: Fleet, variables: dict[str, 
 
 
 @pytest.mark.slow
+def test_secure_boot_is_read_from_efi_variables_where_mokutil_is_missing(clean: Fleet) -> None:
+    clean.root("h1", "apt-get purge -y -qq mokutil >/dev/null 2>&1")
+    variable = "srv/stand-in/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+    for state, words in ((b"\6\0\0\0\1", True), (b"\6\0\0\0\0", False)):
+        clean.hosts["h1"].write(variable, state)
+        told = clean.play(DRIVER, options=(*on("h1"), "--check"), nvidia_driver_efivars="/srv/stand-in/efivars")
+        assert ("Secure Boot is on" in told.text) is words, told.text
+    clean.root("h1", "apt-get install -y -qq mokutil >/dev/null 2>&1")
+
+
+@pytest.mark.slow
 def test_without_a_way_to_the_repository_that_is_what_is_said(clean: Fleet) -> None:
     told = clean.play(DRIVER, options=on("h1"), mirrors_cuda=f"http://{clean.lab.gateway}:1/cuda")
     refused(told, "cannot be used", "This host has no way to it. See proxy_env")
