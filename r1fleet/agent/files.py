@@ -115,7 +115,7 @@ def path_info(path: str) -> Dict[str, Any]:
         "gid": status.st_gid,
         "owner": user_name(status.st_uid),
         "group": group_name(status.st_gid),
-        "mode": "%04o" % stat.S_IMODE(status.st_mode),
+        "mode": "0%03o" % stat.S_IMODE(status.st_mode),
         "state": state_of(path),
         "size": status.st_size,
     }

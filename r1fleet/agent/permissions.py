@@ -92,7 +92,7 @@ def _apply_mode(ctx: Context, path: str, mode: Any, diff: Optional[Dict[str, Any
         ctx.fail("mode must be in octal or symbolic form", path=path, details=str(error))
     if number == present:
         return False
-    _note(diff, "mode", "%04o" % present, "%04o" % number)
+    _note(diff, "mode", "0%03o" % present, "0%03o" % number)
     if not ctx.check and not stat.S_ISLNK(status.st_mode):
         try:
             os.chmod(path, number)

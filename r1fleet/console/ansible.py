@@ -150,7 +150,7 @@ class AnsibleRenderer(Renderer):
         self._included.clear()
 
     def _show_diff(self, result: Mapping[str, Any]) -> None:
-        lines = list(diff_lines(result)) if self.diff else []
+        lines = list(diff_lines(result))
         if lines:
             self.lines(*lines, "")
 

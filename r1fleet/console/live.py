@@ -151,7 +151,7 @@ class LiveRenderer(Renderer):
         elif spoken(event.action, event.result) and event.status != "skipped":
             self._line("", host_name(event), name)
             self._print_below(spoken(event.action, event.result))
-        elif self.verbosity or (self.diff and event.status == "changed"):
+        elif self.verbosity or ((self.diff or event.result.get("diff")) and event.status == "changed"):
             self._line(event.status, host_name(event), name)
         self._print_diff(event)
 
@@ -209,8 +209,6 @@ class LiveRenderer(Renderer):
                 self._line("changed", "", tally.title, few(tally.changed))
 
     def _print_diff(self, event: TaskResult | ItemResult) -> None:
-        if not self.diff:
-            return
         for line in diff_lines(event.result):
             colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
             self._print(Text(f"{'':{_WIDTH}}{line}", colour))

@@ -92,8 +92,7 @@ class PlainRenderer(Renderer):
         self.lines(f"{status}: {host}: {name}{f': {message(result)}' if bad else ''}")
         if bad:
             self.lines(*(f"{_INDENT}{line}" for line in details(result, where)))
-        if self.diff:
-            self.lines(*(f"{_INDENT}{line}" for line in diff_lines(result)))
+        self.lines(*(f"{_INDENT}{line}" for line in diff_lines(result)))
 
     @_show.register
     def _(self, event: Recap) -> None:

@@ -216,16 +216,26 @@ def local(ctx: Context) -> dict[str, Any]:
     facts = {}
     for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.fact"))) if folder else []:
         name = os.path.basename(path)[: -len(".fact")]
-        if os.access(path, os.X_OK):
-            done = ctx.run([path])
-            if done.rc:
-                ctx.warn("the local facts of {} are left out: it ended with {}".format(path, done.rc))
-                continue
-            text = done.text
-        else:
-            text = read(path)
-        facts[name] = _parsed(ctx, path, text)
+        facts[name] = _local_fact(ctx, path)
     return {"local": facts}
+
+
+def _local_fact(ctx: Context, path: str) -> Any:
+    """Return a file's facts, or the text that says why it has none."""
+    if not os.path.exists(path):
+        return _lost(ctx, "Could not stat fact ({})".format(path))
+    if os.access(path, os.X_OK):
+        done = ctx.run([path])
+        if done.rc:
+            said = done.stderr.decode("utf-8", "replace").strip()
+            return _lost(ctx, "Failure executing fact script ({}), rc: {}, err: {}".format(path, done.rc, said))
+        return _parsed(ctx, path, done.text)
+    return _parsed(ctx, path, read(path))
+
+
+def _lost(ctx: Context, text: str) -> str:
+    ctx.warn(text)
+    return text
 
 
 def _parsed(ctx: Context, path: str, text: str) -> Any:
@@ -237,6 +247,5 @@ def _parsed(ctx: Context, path: str, text: str) -> Any:
     try:
         parser.read_string(text)
     except configparser.Error as error:
-        ctx.warn("the local facts of {} are neither JSON nor INI: {}".format(path, error))
-        return "error loading facts as JSON or ini - please check content: {}".format(path)
+        return _lost(ctx, "error loading facts as JSON or ini - please check content: {}: {}".format(path, error))
     return {section: dict(parser.items(section)) for section in parser.sections()}

@@ -104,10 +104,19 @@ def _position(ctx: Context, lines: list[bytes]) -> int:
         pattern = re.compile(encoded(text))
     except re.error as error:
         ctx.fail("the regular expression {!r} is wrong: {}".format(text, error))
-    at = max((index for index, line in enumerate(lines) if pattern.search(line)), default=None)
+    if pattern.flags & re.MULTILINE:
+        at = _line_of(b"".join(lines), pattern, before=before is not None)
+    else:
+        at = max((index for index, line in enumerate(lines) if pattern.search(line)), default=None)
     if at is None:
         return len(lines)
     return at if before is not None else at + 1
+
+
+def _line_of(content: bytes, pattern: re.Pattern[bytes], *, before: bool) -> int | None:
+    """Return the line where the first match, which may go over several, begins or ends."""
+    match = pattern.search(content)
+    return None if match is None else content.count(b"\n", 0, match.start() if before else match.end())
 
 
 def _told(before: bytes | None, after: bytes, block: list[bytes]) -> str:

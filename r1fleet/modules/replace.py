@@ -87,4 +87,4 @@ def _substitute(ctx: Context, text: str) -> tuple[str, int]:
     try:
         return pattern.subn(ctx.args["replace"], text)
     except (re.error, IndexError) as error:
-        ctx.fail("the replacement {!r} is wrong: {}".format(ctx.args["replace"], error))
+        ctx.fail("Unable to process replace due to error: {} in {!r}".format(error, ctx.args["replace"]))

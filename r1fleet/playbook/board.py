@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from r1fleet.errors import FleetError
 from r1fleet.events import ItemResult, TaskResult, TaskStarted
 from r1fleet.playbook.model import Task
-from r1fleet.playbook.outcome import Outcome, censored
+from r1fleet.playbook.outcome import Outcome, told
 from r1fleet.playbook.scope import Scope
 from r1fleet.playbook.state import HostState, RunState
 from r1fleet.playbook.templating import render_text
@@ -86,7 +86,7 @@ class Board:
         if self._run.current.free:
             self.started(task, state)
         self._run.through.add(state.name)
-        result = censored(outcome.result) if self._hidden(task, state) else outcome.result
+        result = told(outcome.result, hidden=self._hidden(task, state), diff=self._differs(task, state))
         self._run.observer(
             TaskResult(
                 state.name,
@@ -112,6 +112,11 @@ class Board:
         if _safe_flag(task.settings.ignore_errors, scope):
             return "ignored"
         return "rescued" if rescuable else "failed"
+
+    def _differs(self, task: Task, state: HostState) -> bool:
+        if task.settings.diff is None:
+            return self._run.options.diff
+        return _safe_flag(task.settings.diff, scope_of(self._run, state, task))
 
     def _hidden(self, task: Task, state: HostState) -> bool:
         if task.settings.no_log is None:

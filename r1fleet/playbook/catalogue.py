@@ -20,7 +20,7 @@ COLLECTIONS = (
     "ansible.utils.",
     "community.crypto.",
 )
-_OTHER_NAMES = {"systemd_service": "systemd"}
+_OTHER_NAMES = {"gather_facts": "setup", "systemd_service": "systemd"}
 
 
 @dataclass(frozen=True, slots=True)

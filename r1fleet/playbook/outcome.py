@@ -90,6 +90,15 @@ def _summed_up(outcomes: Sequence[Outcome]) -> Outcome:
     return Outcome("changed" if changed else "ok", done, looped=True)
 
 
+def told(result: Mapping[str, Any], *, hidden: bool, diff: bool) -> Mapping[str, Any]:
+    """Return what people and programs are told of a result: nothing of a hidden one, differences where wanted."""
+    if hidden:
+        return censored(result)
+    if diff or "diff" not in result:
+        return result
+    return {name: value for name, value in result.items() if name != "diff"}
+
+
 def censored(result: Mapping[str, Any]) -> Reply:
     """Return what may be shown of a result that is not to be logged."""
     return {"censored": CENSORED, **{name: result[name] for name in _KEPT if name in result}}

@@ -12,6 +12,8 @@ _BRACES = r"\{\{(?:(?!\}\}).)*\}\}"
 # A name may hold templates. No two ways lead to the same match: a long word must not take for ever.
 _PAIR = re.compile(rf"^((?:[A-Za-z_]|{_BRACES})(?:[\w.-]|{_BRACES})*)=(.*)$", re.DOTALL)
 
+_ESCAPE = re.compile(r"\\(?:U[0-9a-fA-F]{8}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|N\{[A-Za-z0-9 -]+\}|[\\'\"abfnrtv])")
+
 
 def parse_pairs(text: Text, options: frozenset[str] | None = None) -> tuple[dict[str, Text], Text]:
     """Split a line into its pairs and the free text that is left.
@@ -23,7 +25,7 @@ def parse_pairs(text: Text, options: frozenset[str] | None = None) -> tuple[dict
     for word in _words(text):
         found = _PAIR.match(word.strip())
         if found and (options is None or found.group(1) in options):
-            pairs[Text(found.group(1), text.where)] = Text(_unquoted(found.group(2)), text.where)
+            pairs[Text(found.group(1), text.where)] = Text(_unquoted(_unescaped(found.group(2))), text.where)
         else:
             rest.append(word)
     free = "".join(rest).strip() if rest else ""
@@ -74,6 +76,11 @@ def _words(text: Text) -> list[str]:
     if word.strip():
         words.append(word)
     return words
+
+
+def _unescaped(value: str) -> str:
+    r"""Read escapes in a pair's value as Ansible does: ``\n`` is a new line, ``\\b`` a backslash and a b."""
+    return _ESCAPE.sub(lambda found: found[0].encode("latin-1").decode("unicode_escape"), value)
 
 
 def _unquoted(value: str) -> str:

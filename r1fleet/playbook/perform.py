@@ -16,7 +16,7 @@ from r1fleet.playbook.handlers import notify
 from r1fleet.playbook.learn import learn, register
 from r1fleet.playbook.loops import Item, items_of, label_of, turns
 from r1fleet.playbook.model import Loop, Task
-from r1fleet.playbook.outcome import Outcome, censored, failure, finished, of_items, skipped
+from r1fleet.playbook.outcome import Outcome, failure, finished, of_items, skipped, told
 from r1fleet.playbook.scope import Scope, where_of
 from r1fleet.playbook.sessions import Sessions
 from r1fleet.playbook.state import HostState, RunState
@@ -111,9 +111,10 @@ class Performer:
         try:
             label = label_of(loop, item)
             hidden = flag(task.settings.no_log, item.scope, default=False)
+            diff = flag(task.settings.diff, item.scope, default=self.run.options.diff)
         except FleetError as error:
-            label, hidden = f"({error.what})", True
-        result = censored(outcome.result) if hidden else outcome.result
+            label, hidden, diff = f"({error.what})", True, False
+        result = told(outcome.result, hidden=hidden, diff=diff)
         shown = "(censored due to no_log)" if hidden else label
         role, where = task.role.name if task.role else "", str(task.where)
         way = (outcome.delegate, outcome.address)
@@ -235,8 +236,8 @@ def judge(task: Task, scope: Scope, result: Reply) -> Outcome:
             try:
                 result[word] = all(_holds(condition, seen) for condition in conditions)
             except FleetError as error:
-                told = failure(error).result
-                return finished({**result, **told, "changed": result["changed"], f"{word}_when_result": told["msg"]})
+                wrong = failure(error).result
+                return finished({**result, **wrong, "changed": result["changed"], f"{word}_when_result": wrong["msg"]})
     if task.failed_when:
         result["failed_when_result"] = result["failed"]
         if broken and not result["failed"]:

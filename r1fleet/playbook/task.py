@@ -195,7 +195,9 @@ def _from_line(known: catalogue.Known, line: Text) -> dict[str, Any]:
         raise PlaybookError(
             f"{known.name} takes `name=value` arguments, not {str(free)!r}", where=line.where, hint="write a mapping"
         )
-    return {**pairs, known.free_form: free}
+    # A shell is given its text with the new line at its end, as Ansible does.
+    end = line[len(line.rstrip("\n")) :] if known.name == "shell" else ""
+    return {**pairs, known.free_form: Text(free + end, line.where)}
 
 
 def _register(reader: Reader, written: Written) -> str | None:

@@ -120,3 +120,18 @@ def test_ini_file(tmp_path: Path, args: dict[str, Any], after: str) -> None:
     path.write_text("[s]\n#a = 0\nb=2\n\n[t]\nc = 3\n")
     assert changes("ini_file", path=str(path), **args) == [True, True, False]
     assert path.read_text() == after
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ({"insertafter": r"(?m)^b=2\n# c"}, 3),
+        ({"insertbefore": r"(?m)b=2\n# c"}, 1),
+        ({"insertafter": r"b=2\n# c"}, 4),
+    ],
+)
+def test_a_block_may_follow_several_lines(tmp_path: Path, place: dict[str, Any], line: int) -> None:
+    path = tmp_path / "f"
+    path.write_text(LINES)
+    assert changes("blockinfile", path=str(path), block="x", marker="# {mark}", **place) == [True, True, False]
+    assert path.read_text().splitlines()[line] == "# BEGIN"

@@ -171,3 +171,8 @@ def test_long_words_of_one_line_arguments_are_split_at_once() -> None:
     assert time.monotonic() - began < 5
     assert [*pairs] == ["name", "{{ x }}_y"]
     assert free == "b_" * 5000
+
+
+def test_one_line_arguments_read_escapes_and_keep_other_backslashes() -> None:
+    pairs, _ = parse_pairs(Text(r"regexp='\\b(.+)\\b' replace='\1\n' mark=\x41", Where("site.yaml", 1)))
+    assert pairs == {"regexp": r"\b(.+)\b", "replace": "\\1\n", "mark": "A"}

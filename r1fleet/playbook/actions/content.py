@@ -143,16 +143,26 @@ def _mark(name: str, value: Any) -> Any:
     return {"\\n": "\n", "\\r": "\r", "\\r\\n": "\r\n"}.get(value, value) if name == "newline_sequence" else value
 
 
-def _walk(folder: Path, *, follow: bool) -> Iterator[tuple[Path, str]]:
+def _walk(
+    folder: Path, *, follow: bool, around: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[tuple[Path, str]]:
+    """Yield what lies in a folder; a link that leads back to a folder around it stays a link."""
+    around |= {_identity(folder.stat())}
     for entry in sorted(os.scandir(folder), key=lambda each: each.name):
         path = Path(entry.path)
-        if entry.is_symlink() and not follow:
+        is_folder = entry.is_dir(follow_symlinks=follow)
+        circular = is_folder and entry.is_symlink() and _identity(entry.stat()) in around
+        if circular or (entry.is_symlink() and not follow):
             yield path, "link"
-        elif entry.is_dir(follow_symlinks=follow):
+        elif is_folder:
             yield path, "directory"
-            yield from _walk(path, follow=follow)
+            yield from _walk(path, follow=follow, around=around)
         else:
             yield path, "file"
+
+
+def _identity(info: os.stat_result) -> tuple[int, int]:
+    return info.st_dev, info.st_ino
 
 
 def _of_file(path: Path, relative: str, *, decrypt: bool) -> tuple[dict[str, Any], Blob]:

@@ -1,0 +1,69 @@
+"""What a run tells of its results, and what it asks before it begins."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from r1fleet.events import ItemResult, TaskResult
+from r1fleet.playbook.filters_crypt import password_hash
+from r1fleet.transport import Call, Reply
+from tests.plays import FakeTransport, Project, Told
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path, hosts=1)
+
+
+def differing(_: str, __: Call) -> Reply:
+    return {"changed": True, "diff": {"before": "a\n", "after": "b\n"}}
+
+
+def differences(told: Told) -> dict[str, bool]:
+    events = [event for event in told.events if isinstance(event, (TaskResult, ItemResult))]
+    return {event.task: "diff" in event.result for event in events if "results" not in event.result}
+
+
+TASKS = """
+- {name: plain, copy: {content: a, dest: /a}}
+- {name: wanted, copy: {content: a, dest: /a}, diff: true}
+- {name: unwanted, copy: {content: a, dest: /a}, diff: false}
+- {name: each, copy: {content: a, dest: /a}, diff: true, loop: [1]}
+"""
+
+
+@pytest.mark.parametrize(("option", "plain"), [(False, False), (True, True)])
+def test_a_task_says_itself_whether_its_difference_is_shown(project: Project, option: bool, plain: bool) -> None:
+    told = project.tasks(TASKS, FakeTransport(differing), diff=option)
+    assert differences(told) == {"plain": plain, "wanted": True, "unwanted": False, "each": True}
+
+
+def test_an_answer_may_be_hashed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = iter(["sesame", "slip", "sesame", "sesame"])
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(getpass, "getpass", lambda _: next(typed))
+    told = project.play("""
+        - hosts: all
+          gather_facts: false
+          vars_prompt: [{name: secret, encrypt: sha512_crypt, salt: abcdefgh, rounds: 1000, confirm: true}]
+          tasks:
+            - debug: {msg: "{{ secret }}"}
+    """)
+    assert told.messages() == [password_hash("sesame", "sha512", "abcdefgh", rounds=1000)]
+
+
+def test_a_link_that_leads_back_into_its_tree_is_copied_as_a_link(project: Project, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "sub" / "circle").symlink_to("../../tree")
+    (tree / "aside").mkdir()
+    (tree / "sub" / "other").symlink_to("../aside")
+    told = project.tasks(f"- {{name: copied, copy: {{src: {tree}/, dest: /there}}}}")
+    entries = told.transport.calls[0][1].args["_entries"]
+    kinds = {entry["path"]: entry["kind"] for entry in entries}
+    assert kinds == {"aside": "directory", "sub": "directory", "sub/circle": "link", "sub/other": "directory"}
