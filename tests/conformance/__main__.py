@@ -47,9 +47,9 @@ def main(words: list[str]) -> int:
         _tell(_line(target, new[target.name], old.get(target.name)))
         if command == "show":
             _tell(*run.refused, *differences(verdict, run.steps))
-    if command == "raise":
-        write(raised(old, new))
-        write_document(committed(), {target.name: target.kind for target in TARGETS})
+        if command == "raise":  # at once: a run that is interrupted keeps what it has found
+            write(raised(committed(), {target.name: new[target.name]}))
+            write_document(committed(), {each.name: each.kind for each in TARGETS})
     return 2 if any(name in old and fallen(old[name], found) for name, found in new.items()) else 0
 
 
