@@ -122,7 +122,10 @@ def check_template(text: Text, parse: Callable[[str], nodes.Template], problems:
     try:
         tree = parse(str(text).strip() if parse is parse_expression else str(text))
     except jinja2.TemplateSyntaxError as error:
-        problems.take(syntax_error(error, text.where))
+        wrong = syntax_error(error, text.where)
+        braces = parse is parse_expression and "{{" in text
+        hint = "a condition is an expression: write the names of variables without braces" if braces else wrong.hint
+        problems.add(wrong.what, wrong.where, hint=hint)
         return
     for line, what, hint in unknown_names(tree):
         problems.add(what, shifted(text.where, line), hint=hint)

@@ -12,11 +12,11 @@ from r1fleet.inventory.source import Block as Written
 from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.inherit import handed_down
 from r1fleet.playbook.library import Library
-from r1fleet.playbook.loops import Item, items_of, label_of, turns
+from r1fleet.playbook.loops import Item, items_of, shown_label, turns
 from r1fleet.playbook.model import Node, Settings, Task
 from r1fleet.playbook.nodes import read_file, read_role
 from r1fleet.playbook.outcome import Outcome, failure, finished, of_items, skipped
-from r1fleet.playbook.perform import arguments, with_item
+from r1fleet.playbook.perform import arguments, labelled, with_item
 from r1fleet.playbook.problems import Problems
 from r1fleet.playbook.reading import Reader, Search
 from r1fleet.playbook.scope import Scope
@@ -53,10 +53,12 @@ class Includes:
             items = turns(task.loop, scope, items_of(task.loop, scope))
         except FleetError as error:
             return failure(error), []
-        pairs = [self._one(task, item.scope, item) for item in items]
+        found = [(item, *self._one(task, item.scope, item)) for item in items]
+        pairs = [(labelled(task.loop, item, outcome), wanted) for item, outcome, wanted in found]
         for item, (outcome, _) in zip(items, pairs, strict=True):
-            self._tell(task, state, label_of(task.loop, item), outcome)
-        return of_items([outcome for outcome, _ in pairs]), [wanted for _, wanted in pairs if wanted]
+            self._tell(task, state, shown_label(task.loop, item), outcome)
+        done = [wanted for outcome, wanted in pairs if wanted and not outcome.bad]
+        return of_items([outcome for outcome, _ in pairs]), done
 
     def _tell(self, task: Task, state: HostState, label: str, outcome: Outcome) -> None:
         role = task.role.name if task.role else ""

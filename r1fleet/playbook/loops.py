@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from r1fleet.errors import FleetError
 from r1fleet.playbook.compiling import environment
 from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.filters_text import FilterError
@@ -66,6 +67,14 @@ def label_of(loop: Loop, item: Item) -> str:
     if loop.label is not None:
         return render_text(loop.label, item.scope)
     return str(item.value)
+
+
+def shown_label(loop: Loop, item: Item) -> str:
+    """Return how an item is shown, or why it cannot be shown so."""
+    try:
+        return label_of(loop, item)
+    except FleetError as error:
+        return f"({error.what})"
 
 
 def _extended(values: list[Any], index: int, *, with_all: bool) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from r1fleet.playbook.outcome import Outcome, failure, finished, of_items, skipp
 from r1fleet.playbook.scope import Scope, where_of
 from r1fleet.playbook.sessions import Sessions
 from r1fleet.playbook.state import HostState, RunState
-from r1fleet.playbook.templating import TemplateFailed, render, truth
+from r1fleet.playbook.templating import TemplateFailed, render, render_number, truth
 from r1fleet.playbook.variables import scope_of
 from r1fleet.playbook.work import Work, flag, manner_of
 from r1fleet.transport import Call, Reply
@@ -54,10 +54,10 @@ class Performer:
         try:
             values = items_of(loop, scope)
             items = turns(loop, scope, values)
+            pause = render_number(loop.pause, scope, "pause")
         except FleetError as error:
             return self.not_looped(task, scope, error)
         outcomes: list[Outcome] = []
-        pause = float(render(loop.pause, scope) or 0)
         for index, item in enumerate(items):
             if index and pause:
                 await asyncio.sleep(pause)
@@ -65,18 +65,12 @@ class Performer:
             outcome = with_item(await self._once(task, state, scope), item)
             if task.register:
                 item = replace(item, scope=item.scope.over({task.register: outcome.result}))
-            outcome = labelled(loop, item, outcome)
+            outcome, last = _ended(loop, item, labelled(loop, item, outcome))
             outcomes.append(outcome)
-            if len(items) > 0:
-                self.tell_item(task, state, loop, item, outcome)
-            if outcome.status == "unreachable" or self._breaks(task, loop, item, outcome):
+            self.tell_item(task, state, loop, item, outcome)
+            if last:
                 break
         return of_items(outcomes)
-
-    def _breaks(self, task: Task, loop: Loop, item: Item, outcome: Outcome) -> bool:
-        if not loop.break_when:
-            return False
-        return all(truth(condition, item.scope) for condition in loop.break_when)
 
     def planned(self, task: Task, state: HostState, scope: Scope, plan: Callable[[Work], Call]) -> Outcome | Call:
         """Return the call that a task becomes, or how it ends without one."""
@@ -164,8 +158,8 @@ class Performer:
         task = work.task
         if not task.until and task.retries is None:
             return judge(task, work.scope, await self._act(work))
-        tries = int(render(task.retries, work.scope) or 3) + 1
-        delay = float(render(task.delay, work.scope))
+        tries = int(render_number(task.retries, work.scope, "retries", 3)) + 1
+        delay = render_number(task.delay, work.scope, "delay")
         for attempt in range(1, tries + 1):
             result = await self._act(work)
             result["attempts"] = attempt
@@ -267,6 +261,16 @@ def labelled(loop: Loop, item: Item, outcome: Outcome) -> Outcome:
     except FleetError as error:
         return replace(outcome, status="failed", result={**outcome.result, **failure(error).result, "skipped": False})
     return outcome
+
+
+def _ended(loop: Loop, item: Item, outcome: Outcome) -> tuple[Outcome, bool]:
+    """Return an item's outcome, and whether the loop ends with it."""
+    if outcome.status == "unreachable" or not loop.break_when:
+        return outcome, outcome.status == "unreachable"
+    try:
+        return outcome, all(truth(condition, item.scope) for condition in loop.break_when)
+    except FleetError as error:
+        return replace(outcome, status="failed", result={**outcome.result, **failure(error).result}), True
 
 
 def with_item(outcome: Outcome, item: Item) -> Outcome:

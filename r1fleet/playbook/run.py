@@ -28,7 +28,7 @@ from r1fleet.playbook.selection import hosts_of, scope_of_play
 from r1fleet.playbook.sessions import Sessions
 from r1fleet.playbook.state import HostState, PlayState, RunState
 from r1fleet.playbook.strategy import Strategy
-from r1fleet.playbook.templating import render
+from r1fleet.playbook.templating import as_number, render
 from r1fleet.playbook.variables import scope_of
 from r1fleet.transport import Transport
 
@@ -200,8 +200,8 @@ _GATHERING = (
 def _size(written: Any, total: int) -> int:
     text = str(written)
     if text.endswith("%"):
-        return max(1, int(total * float(text[:-1]) / 100))
-    return int(text)
+        return max(1, int(total * as_number(text[:-1], "serial") / 100))
+    return int(as_number(text, "serial"))
 
 
 def _vars_file(folder: Path, name: str) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 
 from r1fleet.errors import FleetError
 from r1fleet.events import Note
@@ -18,7 +18,7 @@ from r1fleet.playbook.outcome import Outcome, failure
 from r1fleet.playbook.perform import Performer
 from r1fleet.playbook.state import HostState, RunState
 from r1fleet.playbook.tags import chosen
-from r1fleet.playbook.templating import render, render_text
+from r1fleet.playbook.templating import render_number, render_text
 from r1fleet.playbook.variables import scope_of
 from r1fleet.playbook.window import Window, failed_task, may_go_ahead, same_way
 from r1fleet.playbook.work import flag
@@ -180,22 +180,25 @@ class Strategy:
         """Do a task on one host and post how it ended."""
         begin = time.monotonic()
         async with self._performer.sessions.forks:
-            outcome = await self._throttled(task, state, self._performer.perform(task, state))
+            outcome = await self._throttled(task, state)
         outcome = self._performer.notified(task, state, outcome)
         self._board.post(task, state, outcome, rescuable=rescuable, seconds=time.monotonic() - begin)
         if state.failed:
             state.fresh.update(failed_task(task, outcome))
         return outcome
 
-    async def _throttled(self, task: Task, state: HostState, work: Awaitable[Outcome]) -> Outcome:
-        limit = task.settings.throttle
-        if not limit:
-            return await work
-        number = int(render(limit, scope_of(self._run, state, task)) or 0)
+    async def _throttled(self, task: Task, state: HostState) -> Outcome:
+        """Do a task as soon as ``throttle`` lets this host."""
+        if not task.settings.throttle:
+            return await self._performer.perform(task, state)
+        try:
+            number = int(render_number(task.settings.throttle, scope_of(self._run, state, task), "throttle"))
+        except FleetError as error:
+            return failure(error)
         if number < 1:
-            return await work
+            return await self._performer.perform(task, state)
         async with self._throttles.setdefault(id(task), asyncio.Semaphore(number)):
-            return await work
+            return await self._performer.perform(task, state)
 
     async def _on_first(self, task: Task, hosts: Hosts, *, rescuable: bool) -> None:
         """Do a task on the first host for all of them."""
@@ -243,7 +246,7 @@ class Strategy:
         batch = self._run.current.batch
         limit = self._run.current.play.keyword("max_fail_percentage")
         lost = [state for state in batch if state.failed or state.unreachable]
-        if limit is not None and len(lost) / len(batch) * 100 > float(render(limit, scope)):
+        if limit is not None and len(lost) / len(batch) * 100 > render_number(limit, scope, "max_fail_percentage"):
             self._run.observer(Note("NO MORE HOSTS LEFT: max_fail_percentage is exceeded", "error"))
             self._run.current.stopped = True
         if flag(task.settings.any_errors_fatal, scope, default=False):

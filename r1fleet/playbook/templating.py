@@ -81,6 +81,21 @@ def render_text(value: Any, scope: Scope) -> str:
     return text_of(render(value, scope))
 
 
+def render_number(value: Any, scope: Scope, name: str, default: float = 0.0) -> float:
+    """Return the number that a keyword takes; nothing is its default."""
+    return as_number(render(value, scope), name, default, where=where_of(value))
+
+
+def as_number(value: Any, name: str, default: float = 0.0, *, where: Where | None = None) -> float:
+    """Return the number that a user's value is; nothing is the default."""
+    if value is None or value == "":
+        return default
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise TemplateFailed(f"`{name}` takes a number, not {value!r}", where=where) from error
+
+
 def evaluate(expression: Any, scope: Scope) -> Any:
     """Return the value of an expression such as ``when`` holds, bare or in braces."""
     if not isinstance(expression, str):

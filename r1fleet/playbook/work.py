@@ -14,7 +14,7 @@ from r1fleet.playbook.scope import Scope
 from r1fleet.playbook.secrecy import secrets_of, without
 from r1fleet.playbook.sessions import Sessions, Way
 from r1fleet.playbook.state import HostState, RunState
-from r1fleet.playbook.templating import TemplateFailed, render
+from r1fleet.playbook.templating import TemplateFailed, render, render_number
 from r1fleet.transport import Become, Blob, Call, Reply, Session
 
 _LONGEST = 100_000_000
@@ -99,11 +99,11 @@ def _timeout(task: Task, scope: Scope) -> float:
 def way_of(run: RunState, task: Task, scope: Scope) -> Way:
     """Return how a task's keywords want its host to be reached."""
     settings = task.settings
-    user, port = render(settings.remote_user, scope), render(settings.port, scope)
+    user, port = render(settings.remote_user, scope), render_number(settings.port, scope, "port")
     return Way(
         local=render(settings.connection, scope) == "local",
         user=str(user) if user else run.options.remote_user,
-        port=int(port) if port else None,
+        port=int(port) or None,
     )
 
 

@@ -67,3 +67,36 @@ def test_a_link_that_leads_back_into_its_tree_is_copied_as_a_link(project: Proje
     entries = told.transport.calls[0][1].args["_entries"]
     kinds = {entry["path"]: entry["kind"] for entry in entries}
     assert kinds == {"aside": "directory", "sub": "directory", "sub/circle": "link", "sub/other": "directory"}
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("{throttle: x}", "`throttle` takes a number, not 'x'"),
+        ("{retries: x, until: true}", "`retries` takes a number, not 'x'"),
+        ("{delay: x, until: true}", "`delay` takes a number, not 'x'"),
+        ("{port: x}", "`port` takes a number, not 'x'"),
+        ("{timeout: -1}", "Timeout -1 is invalid"),
+        ("{loop: [1, 2], loop_control: {pause: x}}", "`pause` takes a number, not 'x'"),
+        ("{loop: [1, 2], loop_control: {break_when: absent}}", "'absent' is undefined"),
+        ("{loop: [1, 2], loop_control: {label: '{{ absent }}'}}", "'absent' is undefined"),
+        ("{when: '{{ text }}', vars: {text: 1 ==}}", "template error: unexpected 'end of template'"),
+    ],
+)
+def test_a_wrong_keyword_fails_its_task_and_no_more(project: Project, task: str, said: str) -> None:
+    told = project.tasks(f"""
+- {{name: wrong, command: x, ignore_errors: true, <<: {task}}}
+- {{name: next, command: y}}
+""")
+    assert told.statuses("h1") == [("wrong", "ignored"), ("next", "changed")]
+    result = told.result("wrong")
+    assert said in str(result.get("msg")) + str(result.get("results"))
+
+
+def test_an_include_whose_label_cannot_be_shown_fails_alone(project: Project) -> None:
+    project.write("playbooks/more.yaml", "- {name: inside, command: x}\n")
+    told = project.tasks("""
+- {name: all, include_tasks: more.yaml, loop: [1], loop_control: {label: "{{ absent }}"}, ignore_errors: true}
+- {name: next, command: y}
+""")
+    assert told.statuses("h1") == [("all", "ignored"), ("next", "changed")]

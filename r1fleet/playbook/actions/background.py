@@ -6,14 +6,14 @@ import asyncio
 import time
 
 from r1fleet.playbook.secrecy import secrets_of, without
-from r1fleet.playbook.templating import TemplateFailed, render
+from r1fleet.playbook.templating import TemplateFailed, render_number
 from r1fleet.playbook.work import Work
 from r1fleet.transport import Call, Reply
 
 
 def limit_of(work: Work) -> int:
     """Return how many seconds the task gives its job; 0 where it has none."""
-    return int(render(work.task.limit, work.scope) or 0)
+    return int(render_number(work.task.limit, work.scope, "async"))
 
 
 async def in_background(work: Work, call: Call, limit: int) -> Reply:
@@ -21,7 +21,7 @@ async def in_background(work: Work, call: Call, limit: int) -> Reply:
     if work.manner.check:
         msg = "check mode and async cannot be used on the same task"
         raise TemplateFailed(msg, where=work.task.where, hint="say `check_mode: false`, or leave the task out")
-    every = float(render(work.task.poll, work.scope))
+    every = render_number(work.task.poll, work.scope, "poll")
     reply = await work.submit(work.call("agent.job", {"module": call.module, "args": dict(call.args), "limit": limit}))
     if every <= 0 or reply.get("failed"):
         return reply

@@ -14,7 +14,15 @@ from r1fleet.inventory.source import Text
 from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.lazy import is_template
 from r1fleet.playbook.scope import Scope
-from r1fleet.playbook.templating import TemplateFailed, UndefinedVariable, evaluate, render, render_lazy, truth
+from r1fleet.playbook.templating import (
+    TemplateFailed,
+    UndefinedVariable,
+    as_number,
+    evaluate,
+    render,
+    render_lazy,
+    truth,
+)
 from r1fleet.playbook.work import Work
 from r1fleet.transport import Reply
 
@@ -22,7 +30,7 @@ from r1fleet.transport import Reply
 async def debug(work: Work) -> Reply:
     """Show a message or a variable."""
     raw = work.task.args
-    if int(work.args.get("verbosity") or 0) > work.run.options.verbosity:
+    if as_number(work.args.get("verbosity"), "verbosity") > work.run.options.verbosity:
         return {"changed": False, "skipped": True, "skipped_reason": "Verbosity threshold not met."}
     if "var" in raw and "msg" in work.args:
         return {"changed": False, "failed": True, "msg": "parameters are mutually exclusive: msg|var"}
@@ -71,7 +79,7 @@ def _conditions(that: Any, scope: Scope) -> Iterator[Any]:
 
 async def pause(work: Work) -> Reply:
     """Wait for some time, or for the user."""
-    seconds = float(work.args.get("seconds") or 0) + 60 * float(work.args.get("minutes") or 0)
+    seconds = as_number(work.args.get("seconds"), "seconds") + 60 * as_number(work.args.get("minutes"), "minutes")
     prompt = work.args.get("prompt")
     echo = to_bool(work.args.get("echo", True)) is not False
     typed = ""

@@ -8,6 +8,7 @@ import time
 
 from r1fleet.errors import HostUnreachable
 from r1fleet.playbook.inherit import as_tuple
+from r1fleet.playbook.templating import as_number
 from r1fleet.playbook.work import Work
 from r1fleet.transport import Reply
 
@@ -41,8 +42,8 @@ async def group_by(work: Work) -> Reply:
 async def wait_for_connection(work: Work) -> Reply:
     """Connect again and again until the host answers."""
     begin = time.monotonic()
-    limit = float(work.args.get("timeout") or 600)
-    await asyncio.sleep(float(work.args.get("delay") or 0))
+    limit = as_number(work.args.get("timeout"), "timeout", 600)
+    await asyncio.sleep(as_number(work.args.get("delay"), "delay"))
     while True:
         try:
             await work.sessions.forget(work.target)
@@ -51,6 +52,6 @@ async def wait_for_connection(work: Work) -> Reply:
             if time.monotonic() - begin > limit:
                 msg = f"timed out waiting for {work.target.name}: {error.what}"
                 return {"changed": False, "failed": True, "msg": msg, "elapsed": int(time.monotonic() - begin)}
-            await asyncio.sleep(float(work.args.get("sleep") or 1))
+            await asyncio.sleep(as_number(work.args.get("sleep"), "sleep", 1))
             continue
         return {"changed": False, "elapsed": int(time.monotonic() - begin)}

@@ -14,7 +14,7 @@ from r1fleet.inventory.source import Block as Written
 from r1fleet.inventory.source import load_yaml
 from r1fleet.playbook.actions.content import source_path
 from r1fleet.playbook.filters import combine, to_bool
-from r1fleet.playbook.templating import TemplateFailed
+from r1fleet.playbook.templating import TemplateFailed, as_number
 from r1fleet.playbook.work import Work
 from r1fleet.transport import Reply
 
@@ -95,7 +95,7 @@ def _paths(work: Work) -> Iterator[Path]:
     wanted = re.compile(str(work.args.get("files_matching") or ""))
     ignored = [re.compile(f"{each}$") for each in _listed(work.args.get("ignore_files"))]
     own = work.task.role is not None and folder == (work.task.role.path / "vars").resolve()
-    depth = int(work.args.get("depth") or 0)
+    depth = int(as_number(work.args.get("depth"), "depth"))
     for root, _, names in sorted(os.walk(folder, followlinks=True)):
         if depth and len(Path(root).relative_to(folder).parts) >= depth:
             continue
