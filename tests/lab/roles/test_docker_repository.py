@@ -49,6 +49,14 @@ def installed(roles: Roles) -> list[str]:
     ).splitlines()
 
 
+@pytest.mark.slow  # it is asked four times
+def test_a_repository_that_is_not_reached_is_named(roles: Roles, before: Footprint, given: dict[str, Any]) -> None:
+    said = roles.apply("docker", **{**given, "docker_url": "http://127.0.0.1:9/docker"}).failure("h1")
+    assert "could not be installed from http://127.0.0.1:9/docker" in said
+    assert "docker_url names another" in said
+    assert roles.footprint("h1").since(before) == []
+
+
 @pytest.mark.slow  # apt is asked six times
 def test_a_key_that_does_not_sign_is_told_and_nothing_is_left(
     roles: Roles, before: Footprint, given: dict[str, Any]
@@ -66,7 +74,9 @@ def test_a_key_that_does_not_sign_is_told_and_nothing_is_left(
     assert roles.footprint("h1").since(before) == []
 
 
-def test_the_pinned_version_beats_a_newer_one(roles: Roles, before: Footprint, given: dict[str, Any]) -> None:
+def test_the_pinned_version_beats_a_newer_one(
+    roles: Roles, before: Footprint, given: dict[str, Any], repository: Served
+) -> None:
     roles.done("docker", docker_version="29.7.1", **given)
     assert installed(roles) == [
         f"containerd.io 2.1.5-{REVISION}",
@@ -76,7 +86,9 @@ def test_the_pinned_version_beats_a_newer_one(roles: Roles, before: Footprint, g
         f"docker-compose-plugin 5.0.2-{REVISION}",
     ]
     assert roles.root("h1", "systemctl is-enabled docker; systemctl is-active docker") == "enabled\nactive"
+    repository.asked.clear()
     assert roles.done("docker", docker_version="29.7.1", **given).changed("h1") == []
+    assert repository.asked == []  # nor does it ask anybody
 
 
 @pytest.mark.slow
