@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -21,10 +22,12 @@ from r1fleet.playbook.filters_lists import flatten
 from r1fleet.playbook.filters_text import FilterError
 from r1fleet.playbook.lazy import plain
 
+_HEADER = "#jinja2:"
 Variables = Mapping[str, Any] | Context
 _MARKS = (
     *("variable_start_string", "variable_end_string", "block_start_string", "block_end_string"),
     *("comment_start_string", "comment_end_string", "trim_blocks", "lstrip_blocks"),
+    *("line_statement_prefix", "line_comment_prefix", "newline_sequence"),
 )
 
 
@@ -119,13 +122,35 @@ def _fileglob(context: Context, *patterns: str) -> list[Any]:
     return found
 
 
-def newlines_kept(text: str, source: str) -> str:
+def newlines_kept(text: str, source: str, newline: str = "\n") -> str:
     """End what a template file gave with as many newlines as the file, as Ansible does; Jinja2 drops one."""
-    return text + "\n" * (_newlines_at_end(source) - _newlines_at_end(text))
+    return text + newline * (_newlines_at_end(source, "\n") - _newlines_at_end(text, newline))
 
 
-def _newlines_at_end(text: str) -> int:
-    return len(text) - len(text.rstrip("\n"))
+def _newlines_at_end(text: str, newline: str) -> int:
+    number = 0
+    while text.endswith(newline * (number + 1)):
+        number += 1
+    return number
+
+
+def own_marks(text: str) -> tuple[str, dict[str, Any]]:
+    """Take the line ``#jinja2: name:value, ...`` from the top of a template, with what it says of its marks."""
+    if not text.startswith(_HEADER):
+        return text, {}
+    line, _, rest = text.partition("\n")
+    marks: dict[str, Any] = {}
+    for pair in line.removeprefix(_HEADER).split(","):
+        name, colon, value = pair.partition(":")
+        if not colon:
+            raise FilterError(f"failed to parse jinja2 override {pair.strip()!r}. Missing key-value separator ':'")
+        if name.strip() not in _MARKS:
+            raise FilterError(f"{name.strip()!r} is no override of a template; these are: {', '.join(_MARKS)}")
+        try:
+            marks[name.strip()] = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError) as error:
+            raise FilterError(f"the override {name.strip()} has no value that can be read: {value.strip()}") from error
+    return rest, marks
 
 
 def _template(context: Context, *names: str, template_vars: Any = None, **options: Any) -> list[Any]:
@@ -136,8 +161,9 @@ def _rendered(context: Context, name: str, variables: Mapping[str, Any], options
     path = required_file(context, name, "templates")
     folders = [path.parent, *search_folders(context, "templates")]
     marks = {mark: options[mark] for mark in _MARKS if mark in options}
-    environment = context.environment.overlay(loader=FileSystemLoader(folders), **{"trim_blocks": True, **marks})
-    source = vault.plain_text(path.read_text(encoding="utf-8"), Where(str(path), 1))
+    source, own = own_marks(vault.plain_text(path.read_text(encoding="utf-8"), Where(str(path), 1)))
+    chosen = {"trim_blocks": True, **marks, **own}
+    environment = context.environment.overlay(loader=FileSystemLoader(folders), **chosen)
     seen = context.get_all()
     seen = seen.over(about_template(path, seen), variables)  # type: ignore[attr-defined]
     parts = list(environment.from_string(source).root_render_func(environment.from_string("").new_context(seen)))

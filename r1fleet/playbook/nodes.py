@@ -239,7 +239,8 @@ def _check_template(reader: Reader, task: Task) -> None:
     with reader.problems.catch():
         where = Where(str(path), 1)
         text = vault.plain_text(read_text(path, "playbook"), where)
-        check_template(Text(text, where), parse_text, reader.problems)
+        if not text.startswith("#jinja2:"):  # which may choose other marks
+            check_template(Text(text, where), parse_text, reader.problems)
 
 
 def _look_ahead(reader: Reader, task: Task) -> None:

@@ -176,3 +176,24 @@ def test_long_words_of_one_line_arguments_are_split_at_once() -> None:
 def test_one_line_arguments_read_escapes_and_keep_other_backslashes() -> None:
     pairs, _ = parse_pairs(Text(r"regexp='\\b(.+)\\b' replace='\1\n' mark=\x41", Where("site.yaml", 1)))
     assert pairs == {"regexp": r"\b(.+)\b", "replace": "\\1\n", "mark": "A"}
+
+
+def test_a_template_file_chooses_its_own_marks(tmp_path: Path, scope: Scope) -> None:
+    path = tmp_path / "a.j2"
+    path.write_text(
+        '#jinja2: variable_start_string:"[%", variable_end_string:"%]", trim_blocks:False\n[% word %] {{ x }}\n'
+    )
+    assert render_file(path, (), scope) == "text {{ x }}\n"
+    path.write_text("#jinja2: trim_blocks:True\n\n{{ absent }}\n")
+    with pytest.raises(UndefinedVariable, match=r"a\.j2:3"):
+        render_file(path, (), scope)
+    path.write_text("#jinja2: trim_blocks\n")
+    with pytest.raises(TemplateFailed, match="Missing key-value separator"):
+        render_file(path, (), scope)
+
+
+def test_a_template_file_ends_as_it_is_written(tmp_path: Path, scope: Scope) -> None:
+    path = tmp_path / "a.j2"
+    path.write_text("a\n{{ word }}\n\n")
+    assert render_file(path, (), scope) == "a\ntext\n\n"
+    assert render_file(path, (), scope, Marks(newline_sequence="\r\n")) == "a\r\ntext\r\n\r\n"
