@@ -11,7 +11,7 @@ import pwd
 import stat
 from typing import Any, Dict, Optional
 
-from r1fleet.agent import places
+from r1fleet.agent import labels, places
 from r1fleet.agent.context import ModuleFailed
 from r1fleet.agent.permissions import FILE_ARGUMENTS, apply_permissions, current_umask
 
@@ -86,12 +86,12 @@ def write_bytes(path: str, content: bytes, *, mode: Optional[int] = None, in_pla
 
 
 def install(source: str, path: str, *, mode: Optional[int] = None, in_place: bool = False, keep: bool = False) -> None:
-    """Put the file ``source`` at ``path`` atomically; it is moved, or copied with ``keep`` or from another disk.
+    """Put the file ``source`` at ``path`` atomically; moved, or copied: with ``keep``, from another disk, for SELinux.
 
     Links at ``path`` are followed; an existing file keeps owner, mode and attributes.
     """
     target = os.path.realpath(path)
-    if not keep and _same_disk(source, target):
+    if not keep and _is_movable(source, target):
         _take_place(source, target, mode, in_place=in_place)
         return
     neighbour = _neighbour(target)
@@ -214,8 +214,12 @@ def _copy_xattrs(source: str, target: str) -> None:
                 os.setxattr(target, name, os.getxattr(source, name))
 
 
-def _same_disk(source: str, target: str) -> bool:
-    return os.stat(source).st_dev == os.stat(os.path.dirname(target) or ".").st_dev
+def _is_movable(source: str, target: str) -> bool:
+    folder = os.path.dirname(target) or "."
+    if os.stat(source).st_dev != os.stat(folder).st_dev:
+        return False
+    # SELinux labels a file by the folder in which it is made; moved, it would keep the label of a temporary file.
+    return not labels.are_used() or os.path.realpath(source).startswith(os.path.join(folder, ""))
 
 
 def _remove(path: str) -> None:

@@ -1,4 +1,4 @@
-"""Owner, group, mode and attributes of files, as Ansible's common file arguments ask for them."""
+"""Owner, group, mode, label and attributes of files, as Ansible's common file arguments ask for them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pwd
 import stat
 from typing import Any, Dict, Optional, Union
 
+from r1fleet.agent import labels
 from r1fleet.agent.context import Context, ModuleFailed
 from r1fleet.agent.modes import parse_mode
 
@@ -26,17 +27,19 @@ FILE_ARGUMENTS: Dict[str, Dict[str, Any]] = {
 
 
 def apply_permissions(ctx: Context, path: str, *, diff: Optional[Dict[str, Any]] = None, follow: bool = True) -> bool:
-    """Give ``path`` the owner, group and mode that ``ctx.args`` names; tell whether that changes anything.
+    """Give ``path`` the owner, group, mode and label that ``ctx.args`` names; tell whether that changes anything.
 
     In check mode nothing is touched, and a path that is not there yet counts as changed. ``diff`` collects
     ``before`` and ``after`` as Ansible shows them.
     """
     wanted = {name: ctx.args.get(name) for name in ("owner", "group", "mode", "attributes")}
-    if not any(value is not None for value in wanted.values()):
+    parts = labels.wanted(ctx.args)
+    if not parts and not any(value is not None for value in wanted.values()):
         return False
     if ctx.check and not os.path.lexists(path):
         return True
-    changed = _apply_owner(ctx, path, wanted, diff, follow=follow)
+    changed = _apply_label(ctx, path, parts, diff, follow=follow)
+    changed = _apply_owner(ctx, path, wanted, diff, follow=follow) or changed
     changed = _apply_mode(ctx, path, wanted["mode"], diff, follow=follow) or changed
     return _apply_attributes(ctx, path, wanted["attributes"], diff) or changed
 
@@ -46,6 +49,15 @@ def current_umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def _apply_label(
+    ctx: Context, path: str, parts: Dict[str, str], diff: Optional[Dict[str, Any]], *, follow: bool
+) -> bool:
+    change = labels.apply(path, parts, check=ctx.check, follow=follow) if parts else None
+    if change:
+        _note(diff, "secontext", change["before"].split(":", 3), change["after"].split(":", 3))
+    return change is not None
 
 
 def _apply_owner(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from r1fleet.agent import files
+from r1fleet.agent import files, labels
 from r1fleet.agent.context import Context, ModuleFailed
 from r1fleet.agent.modes import parse_mode
 
@@ -76,6 +76,45 @@ def test_install_moves_or_keeps(tmp_path: Path) -> None:
     files.install(str(source), str(target))
     assert not source.exists()
     assert target.read_text() == "x"
+
+
+@pytest.fixture
+def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with a label, as far as a machine without SELinux can have one."""
+    (tmp_path / "enforce").write_text("1")
+    monkeypatch.setattr(labels, "ENFORCE", str(tmp_path / "enforce"))
+    monkeypatch.setattr(labels, "ATTRIBUTE", "user.selinux")
+    path = tmp_path / "labelled"
+    path.write_text("x")
+    os.setxattr(path, "user.selinux", b"system_u:object_r:etc_t:s0\0")
+    return path
+
+
+def test_parts_of_a_label_change_once_and_are_told(labelled: Path) -> None:
+    args = {"setype": "bin_t", "seuser": "_default", "selevel": "s0"}
+    told: dict[str, Any] = {}
+    outcomes = [
+        files.apply_permissions(Context(dict(args), check=check), str(labelled), diff=told)
+        for check in (True, False, False)
+    ]
+    assert outcomes == [True, True, False]
+    assert os.getxattr(labelled, "user.selinux") == b"system_u:object_r:bin_t:s0\0"
+    assert told["after"] == {"secontext": ["system_u", "object_r", "bin_t", "s0"]}
+
+
+def test_labels_are_left_alone_where_selinux_is_off(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert not files.apply_permissions(Context({"setype": "bin_t"}), str(tmp_path / "file"))
+
+
+def test_with_selinux_a_new_file_is_made_where_it_stays(labelled: Path) -> None:
+    source, target = labelled.parent / "scratch" / "draft", labelled.parent / "etc" / "new"
+    for path in (source, target):
+        path.parent.mkdir()
+    source.write_text("x")
+    before = source.stat().st_ino
+    files.install(str(source), str(target))
+    assert (target.read_text(), source.exists(), target.stat().st_ino != before) == ("x", False, True)
 
 
 def test_hashes(tmp_path: Path) -> None:

@@ -195,3 +195,10 @@ def test_distributions_are_told_from_their_files(
     )
     facts = _facts_distribution.collect(Context({}))
     assert f"{facts['distribution']} {facts['distribution_version']} {facts['os_family']}" == told
+
+
+def test_wsl_is_told_by_its_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = "5.15.153.1-microsoft-standard-WSL2"
+    names = os.uname_result(("Linux", "pc", kernel, "#1 SMP", "x86_64"))
+    monkeypatch.setattr(os, "uname", lambda: names)
+    assert well("setup", gather_subset=["!all"])["ansible_facts"]["ansible_kernel"] == kernel
