@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.differential.footprint import Footprint
-from tests.lab.roles.applying import Roles
+from tests.differential.oracle import ensure_oracle
+from tests.lab.roles.applying import ROOT, Roles
 from tests.standins import debhost, dockerce
 from tests.standins.aptrepo import Signer, write_dists
 from tests.standins.deb import Deb
@@ -117,6 +121,31 @@ def test_uninstalling_leaves_no_trace(roles: Roles, before: Footprint, given: di
     roles.done("docker", tasks_from="uninstall", docker_uninstall_data=True, **given)
     assert installed(roles) == []
     assert roles.footprint("h1").since(before) == []
+
+
+def by_ansible(roles: Roles, given: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Apply the role by ansible-playbook; the play is the one that r1fleet has played before."""
+    roles.apply("docker", check=True, **given)
+    oracle = ensure_oracle()
+    variables = {name: value for name, value in given.items() if name != "hosts"}
+    words = ["playbooks/site.yaml", "-i", str(roles.lab.inventory), "-l", "h1", "-e", json.dumps(variables)]
+    environment = {**os.environ, **oracle.environment, "ANSIBLE_ROLES_PATH": str(ROOT / "roles")}
+    argv = [str(oracle.playbook), *words]
+    return subprocess.run(
+        argv, cwd=roles.folder, env=environment, capture_output=True, text=True, timeout=280, check=False
+    )
+
+
+@pytest.mark.slow
+def test_ansible_does_the_same(roles: Roles, before: Footprint, given: dict[str, Any]) -> None:
+    lost = by_ansible(roles, {**given, "docker_url": "http://127.0.0.1:9/docker"})
+    assert "could not be installed from http://127.0.0.1:9/docker" in lost.stdout + lost.stderr
+    assert roles.footprint("h1").since(before) == []
+    ran = by_ansible(roles, {**given, "docker_version": "29.7.1"})
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f"docker-ce 5:29.7.1-{REVISION}" in installed(roles)
+    assert roles.done("docker", docker_version="29.7.1", **given).changed("h1") == []
+    roles.done("docker", tasks_from="uninstall", docker_uninstall_data=True, **given)
 
 
 @pytest.mark.slow

@@ -86,7 +86,7 @@ def write(folder: Path, role: str) -> Case:
         "environment": "{{ proxy_env }}",
         "vars": variables,
         "pre_tasks": [{"name": "Prepare", "shell": before, "changed_when": False, "check_mode": False}],
-        "roles": [role],
+        "tasks": [{"include_role": {"name": role, "tasks_from": "{{ way | default('main') }}"}}],
     }
     folder.mkdir()
     (folder / "site.yml").write_text(yaml.safe_dump([play], sort_keys=False))
@@ -95,7 +95,7 @@ def write(folder: Path, role: str) -> Case:
     shutil.copy(INSTALLER, folder)
     (folder / "context").mkdir()
     (folder / "context/Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
-    return Case(role, folder, (("--check",), (), ()))
+    return Case(role, folder, (("--check",), (), (), ("-e", "way=uninstall")))
 
 
 @pytest.mark.parametrize("role", CASES)
