@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from collections.abc import Iterator
+from difflib import unified_diff
 from typing import Any
 
 import pytest
 
+from tests.differential.engines import ansible
+from tests.differential.oracle import ensure_oracle
+from tests.differential.transcript import read_transcript
 from tests.lab.roles.gpu_ground import Fleet, Played, ansible_vars, gpu_fleet
+from tests.lab.roles.test_nvidia_engines import without_dependencies
 from tests.standins import debhost, driverrpm, rpmhost
 from tests.standins.debhost import Dressed
 from tests.standins.rpmrepo import KEY
@@ -126,3 +134,29 @@ def test_uninstalled_nothing_is_left(fleet: Fleet, first: Played) -> None:
     assert left == []
     assert fleet.root("h1", "ls /etc/yum.repos.d; dnf -q versionlock list") == "base.repo"
     assert fleet.play(CONTAINERS, TOOLKIT, DRIVER, tasks_from="uninstall", **CHOICES).changed == {"h1": 0}
+
+
+def test_ansible_says_and_does_the_same(fleet: Fleet, first: Played) -> None:
+    ours = list(without_dependencies(read_transcript(first.text, folder=f"{fleet.folder}/")))
+    before = set(packages(fleet))
+    theirs = by_ansible(fleet, DRIVER, TOOLKIT, CONTAINERS)
+    assert "\n".join(unified_diff(theirs, ours, "ansible", "r1fleet", lineterm="")) == ""
+    mine = {name: version for name, version in packages(fleet).items() if "nvidia" in name}
+    assert mine["nvidia-open"] == mine["nvidia-fabricmanager"] == "580.126.20"
+    again = by_ansible(fleet, DRIVER, TOOLKIT, CONTAINERS)
+    assert "changed=0" in again[-1]
+    by_ansible(fleet, CONTAINERS, TOOLKIT, DRIVER, tasks_from="uninstall")
+    assert set(packages(fleet)) == before
+
+
+def by_ansible(fleet: Fleet, *roles: str, tasks_from: str = "main") -> list[str]:
+    """Play roles by Ansible itself, and return what it said."""
+    engine = ansible(ensure_oracle())
+    play = fleet.write_play(*roles, tasks_from=tasks_from)
+    extra = json.dumps({**fleet.variables, **CHOICES})
+    argv = [*engine.argv, str(play), "-i", str(fleet.lab.inventory), "-e", extra]
+    env = {**os.environ, **engine.environment}
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=600, check=False)
+    lines = read_transcript(done.stdout, folder=f"{fleet.folder}/")
+    assert "failed=0" in lines[-1], done.stdout[-3000:] + done.stderr
+    return list(without_dependencies(lines))
