@@ -34,6 +34,7 @@ class HostState:
     unreachable: bool = False
     ended: bool = False
     ahead: bool = False  # of other hosts, in a window
+    cleared: bool = False  # `meta: clear_host_errors` has been here
     pardoned: bool = False  # its failures are forgotten: it is back in the next play
     left: list[RoleUse] = field(default_factory=list)  # roles that `meta: end_role` has ended here
     counts: HostCounts = field(default_factory=HostCounts)

@@ -137,10 +137,11 @@ class Strategy:
         if block.always:
             broken = tuple(state for state in hosts if state.failed)
             for state in broken:
-                state.failed = False
+                state.failed = state.cleared = False
             await self.nodes(block.always, hosts, rescuable=rescuable)
             for state in broken:
-                state.failed = True
+                state.pardoned = state.cleared and not state.failed
+                state.failed = state.failed or not state.cleared
 
     def _chosen(self, task: Task, state: HostState) -> bool:
         """Tell whether tags, or --start-at-task, let a task run."""

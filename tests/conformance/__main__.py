@@ -58,7 +58,7 @@ def judged(target: Target, theirs: Engine, folder: Path, *, again: bool = False)
     verdict = None if again else saved(target, theirs.name)
     if verdict is None:
         run = _kept(target, "theirs", play(target, theirs, folder, _lab("theirs")))
-        if "PLAY RECAP" not in run.told:
+        if not run.steps:
             raise NoVerdict(f"{theirs.name} came to no end of {target.name}: {run.told[-2000:]}")
         verdict = run.steps
         save(target, theirs.name, verdict)

@@ -23,6 +23,7 @@ from tests.conformance.transcript import Step, read_steps
 _WORK = Path("opt/conformance")
 _OUTPUT = "/root/output"
 _LIMIT = 1200
+_SEVERAL = ("testhost2", "testhost3", "testhost4", "A", "B", "C")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +40,27 @@ def play(target: Target, engine: Engine, targets: Path, lab_name: str) -> Run:
     with _host(lab_name) as lab:
         work = lab.hosts[0].root / _WORK
         _lay_out(work, target, targets, lab)
-        refused: tuple[str, ...] = ()
-        if engine.strict:
-            try:
-                refused = tuple(take_out_refused(work / "site.yml", work / "inventory.yml"))
-            except NothingLeft as error:
-                return Run((), "", (str(error),))
         for folder in engine.folders:
             _copy_engine(folder, lab.hosts[0].root / "opt/engine")
-        told = _run(lab, engine, target)
-        return Run(tuple(read_steps(told, folder=f"/{_WORK}/roles")), told, refused)
+        runs = [_played(work, name, engine, lab) for name in _playbooks(target)]
+        steps = tuple(step for run in runs for step in run.steps)
+        refused = tuple(text for run in runs for text in run.refused)
+        return Run(steps, "\n".join(run.told for run in runs), refused)
+
+
+def _playbooks(target: Target) -> list[str]:
+    return [f"roles/{target.name}/{name}" for name in target.playbooks] or ["site.yml"]
+
+
+def _played(work: Path, playbook: str, engine: Engine, lab: Lab) -> Run:
+    refused: tuple[str, ...] = ()
+    if engine.strict:
+        try:
+            refused = tuple(take_out_refused(work / playbook, work / "inventory.yml"))
+        except NothingLeft as error:
+            return Run((), "", (str(error),))
+    told = _run(lab, engine, playbook)
+    return Run(tuple(read_steps(told, folder=f"/{_WORK}/roles")), told, refused)
 
 
 @contextmanager
@@ -69,8 +81,9 @@ def _lay_out(work: Path, target: Target, targets: Path, lab: Lab) -> None:
     for name in sorted(names | {target.name, *target.needs}):
         shutil.copytree(targets / name, work / "roles" / name, symlinks=True)
     host = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3", "output_dir": _OUTPUT}
-    inventory = {"all": {"children": {"testgroup": {"hosts": {"testhost": host}}}}}
-    (work / "inventory.yml").write_text(yaml.safe_dump(inventory))
+    several = dict.fromkeys(_SEVERAL, host) if target.playbooks else {}
+    inventory = {"all": {"children": {"testgroup": {"hosts": {"testhost": host, **several}}}}}
+    (work / "inventory.yml").write_text(yaml.safe_dump(inventory, sort_keys=False))
     variables = {"http_proxy": lab.proxy, "https_proxy": lab.proxy} if target.network else {}
     site = [
         {
@@ -90,7 +103,7 @@ def _copy_engine(folder: Path, place: Path) -> None:
     shutil.copytree(folder, inside, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def _run(lab: Lab, engine: Engine, target: Target) -> str:
+def _run(lab: Lab, engine: Engine, playbook: str) -> str:
     settings = {
         **engine.environment,
         "PYTHONPATH": "/opt/engine",
@@ -99,7 +112,7 @@ def _run(lab: Lab, engine: Engine, target: Target) -> str:
         "USER": "root",
         "OUTPUT_DIR": _OUTPUT,
     }
-    words = ("python3", "-m", *engine.words, "site.yml", "-i", "inventory.yml", "-vv", *target.options)
+    words = ("python3", "-m", *engine.words, playbook, "-i", "inventory.yml", "-vv")
     line = f"cd /{_WORK} && exec sudo -n env {' '.join(f'{name}={value}' for name, value in settings.items())} "
     command = lab.ssh("h1", line + " ".join(words))
     process = subprocess.Popen(

@@ -16,7 +16,7 @@ from tests.conformance.transcript import REFUSED
 
 _PLACE = re.compile(r"^\s*(/[^:\n]+):(\d+)", re.MULTILINE)
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_NESTED = ("block", "rescue", "always")
+_NESTED = ("block", "rescue", "always", "tasks", "pre_tasks", "post_tasks", "handlers")
 _ROUNDS = 12
 
 
@@ -43,10 +43,11 @@ def take_out_refused(playbook: Path, inventory: Path) -> list[str]:
 
 def _take_out(path: Path, line: int, folder: Path) -> bool:
     """Replace the task at a line; where that is no file of tasks, those that name the file."""
-    if path.suffix not in (".yml", ".yaml") or not {"tasks", "handlers"} & set(path.parts[len(folder.parts) :]):
-        users = [_take_out_users(found, path.name) for found in folder.rglob("*.yml") if "tasks" in found.parts]
-        return any(users)
-    return _replace(path, [task for task in _tasks(path) if _covers(task, line)][-1:])
+    tasks = _tasks(path) if path.suffix in (".yml", ".yaml") else []
+    if tasks:
+        return _replace(path, [task for task in tasks if _covers(task, line)][-1:])
+    users = [_take_out_users(found, path.name) for found in folder.rglob("*.yml") if "tasks" in found.parts]
+    return any(users)
 
 
 def _take_out_users(path: Path, name: str) -> bool:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One target that runs as a role; ``needs`` are other targets that it includes."""
+    """One target, run as a role or by its own ``playbooks``; ``needs`` are other targets that it includes."""
 
     name: str
-    kind: str  # language or modules
+    kind: str  # language, plays or modules
     needs: tuple[str, ...] = ()
     network: bool = False  # packages come through the lab's proxy
-    options: tuple[str, ...] = ()
+    playbooks: tuple[str, ...] = ()
 
 
 _LANGUAGE = """
@@ -29,10 +29,53 @@ _MODULES = """
     ping replace script slurp stat tempfile template wait_for
 """
 _FROM_PACKAGES = "apt cron deb822_repository apt_repository package service systemd unarchive user git pip"
+_PLAYBOOKS = {
+    "any_errors_fatal": "31543 36308 80981 always_block on_includes play_level test_fatal",
+    "blocks": "43191 69848 72725 72781 78612 79711 always_failure_with_rescue_rc block_in_rescue block_rescue_vars"
+    " issue29047 issue71306 main unsafe_failed_task",
+    "check_mode": "check_mode check_mode-not-on-cli",
+    "conditionals": "play",
+    "debug": "main nosetfacts",
+    "delegate_to": "delegate_facts_block delegate_facts_loop has_hostvars resolve_vars test_loop_control",
+    "gathering_facts": "test_prevent_injection test_run_once",
+    "group_by": "test_group_by test_group_by_skipped",
+    "handlers": "52561 54991 58841 79776 80880 82241 force_handlers_blocks_81533-1 force_handlers_blocks_81533-2"
+    " from_handlers handler_notify_earlier_handler handlers_lockstep_82307 handlers_lockstep_83019 order"
+    " rescue_flush_handlers test_block_as_handler test_flush_handlers_as_handler",
+    "ignore_errors": "test_ignore_errors test_ignore_errors_false",
+    "include_when_parent_is_dynamic": "playbook",
+    "include_when_parent_is_static": "playbook",
+    "keyword_inheritance": "test",
+    "lookup_ini": "test_allow_no_value test_case_sensitive test_errors test_ini test_interpolation"
+    " test_lookup_properties",
+    "lookup_inventory_hostnames": "main",
+    "loop_control": "break_when extended label",
+    "meta_tasks": "test_end_batch test_end_host test_end_host_all test_end_play test_end_play_multiple_plays"
+    " test_end_play_serial_one",
+    "omit": "48673 75692",
+    "order": "order",
+    "register": "can_register",
+    "roles": "47023 allowed_dupes data_integrity dupe_inheritance end_role end_role_nested no_dupes privacy"
+    " role_complete role_dep_chain vars_scope",
+    "roles_arg_spec": "test",
+    "set_fact": "incremental set_fact set_fact_empty_str_key",
+    "set_stats": "test_aggregate test_simple",
+    "strategy_linear": "task_action_templating task_templated_run_once test_include_file_noop",
+    "tags": "ansible_run_tags test_tags",
+    "tasks": "playbook",
+    "throttle": "non_integer_throttle undefined_throttle",
+    "var_blending": "test_var_blending",
+    "var_templating": "task_vars_templating undefined",
+    "vars_files": "runme",
+}
 
 TARGETS: tuple[Target, ...] = (
     *(Target(name, "language") for name in _LANGUAGE.split()),
     Target("special_vars", "language", needs=("include_parent_role_vars",)),
+    *(
+        Target(name, "plays", playbooks=tuple(f"{stem}.yml" for stem in stems.split()))
+        for name, stems in _PLAYBOOKS.items()
+    ),
     *(Target(name, "modules") for name in _MODULES.split()),
     *(Target(name, "modules", network=True) for name in _FROM_PACKAGES.split()),
 )

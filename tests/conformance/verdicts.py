@@ -29,5 +29,6 @@ def saved(target: Target, engine: str) -> tuple[Step, ...] | None:
 
 
 def _path(target: Target, engine: str) -> Path:
-    key = hashlib.sha256(f"{_FORMAT} {engine} {target}".encode()).hexdigest()[:12]
+    asked = (target.name, target.needs, target.network, target.playbooks)
+    key = hashlib.sha256(f"{_FORMAT} {engine} {asked}".encode()).hexdigest()[:12]
     return cache_dir("conformance", "verdicts") / f"{target.name}-{key}.json"

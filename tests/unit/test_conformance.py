@@ -90,6 +90,6 @@ def test_refused_tasks_are_replaced_where_they_stand(tmp_path: Path) -> None:
 
 def test_a_playbook_that_is_refused_for_more_than_its_tasks_is_not_graded(tmp_path: Path) -> None:
     site, inventory = make(tmp_path, "- debug:\n")
-    site.write_text("- {hosts: all, strange: 1}\n")
+    (tmp_path / "inventory.yml").write_text("all: {strange: 1}\n")
     with pytest.raises(NothingLeft, match="strange"):
         take_out_refused(site, inventory)

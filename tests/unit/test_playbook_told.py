@@ -100,3 +100,24 @@ def test_an_include_whose_label_cannot_be_shown_fails_alone(project: Project) ->
 - {name: next, command: y}
 """)
     assert told.statuses("h1") == [("all", "ignored"), ("next", "changed")]
+
+
+def test_errors_that_are_cleared_in_always_end_with_it(project: Project) -> None:
+    told = project.play("""
+        - hosts: all
+          gather_facts: false
+          tasks:
+            - block: [{name: broken, command: "false"}]
+              always: [{name: always, command: x}, {meta: clear_host_errors}]
+            - {name: goes on, command: x}
+            - block: [{name: broken again, command: "false"}]
+              always: [{name: always again, command: x}]
+            - {name: not reached, command: x}
+    """)
+    assert told.statuses("h1") == [
+        ("broken", "failed"),
+        ("always", "changed"),
+        ("goes on", "changed"),
+        ("broken again", "failed"),
+        ("always again", "changed"),
+    ]

@@ -60,9 +60,11 @@ def _clear_facts(run: RunState) -> None:
 
 
 def _clear_host_errors(run: RunState) -> None:
-    """Let hosts that failed take part again from the next play on."""
+    """Let hosts that failed take part again: from the next play on, or at once where they are in an `always`."""
     for state in run.current.hosts:
-        state.pardoned = state.pardoned or state.failed or state.unreachable
+        lost = state.failed or state.unreachable
+        state.pardoned = state.pardoned or lost
+        state.cleared = state.cleared or not lost
 
 
 _FOR_ALL: Mapping[str, Callable[[RunState], None]] = {
