@@ -121,7 +121,7 @@ def test_stop_leaves_nothing(launched: CompletedProcess[str], fleet: Fleet) -> N
     assert stopped.returncode == 0
     for host in ("h1", "h2"):
         assert ask(fleet.lab, host, "ps -u r1fleet -o args=").stdout == ""
-        assert ask(fleet.lab, host, "systemctl list-units 'r1fleet*' --all --no-legend").stdout == ""
+        assert ask(fleet.lab, host, "systemctl list-units 'r1fleet-tiny-*' --all --no-legend").stdout == ""
     assert [row["state"] for row in fleet.status("tiny")] == ["stopped"]
 
 
