@@ -12,7 +12,9 @@ from r1fleet.transport import Reply
 def learn(task: Task, state: HostState, target: HostState, result: Reply) -> None:
     """Keep the facts of one result: set_fact's and include_vars' with the host, found ones with whom they are about."""
     facts = result.get("ansible_facts")
-    if not isinstance(facts, dict) or result.get("failed"):
+    if (
+        not isinstance(facts, dict) or result.get("failed") or task.action == "debug"
+    ):  # which shows a variable of that name
         return
     owner = target if task.settings.delegate_facts is True else state
     if task.action == "set_fact":

@@ -30,7 +30,7 @@ _MODULES = """
 """
 _FROM_PACKAGES = "apt cron deb822_repository apt_repository package service systemd unarchive user git pip"
 _PLAYBOOKS = {
-    "any_errors_fatal": "31543 36308 80981 always_block on_includes play_level test_fatal",
+    "any_errors_fatal": "31543 36308 80981 always_block on_includes play_level",
     "blocks": "43191 69848 72725 72781 78612 79711 always_failure_with_rescue_rc block_in_rescue block_rescue_vars"
     " issue29047 issue71306 main unsafe_failed_task",
     "check_mode": "check_mode check_mode-not-on-cli",
@@ -41,10 +41,8 @@ _PLAYBOOKS = {
     "group_by": "test_group_by test_group_by_skipped",
     "handlers": "52561 54991 58841 79776 80880 82241 force_handlers_blocks_81533-1 force_handlers_blocks_81533-2"
     " from_handlers handler_notify_earlier_handler handlers_lockstep_82307 handlers_lockstep_83019 order"
-    " rescue_flush_handlers test_block_as_handler test_flush_handlers_as_handler",
+    " rescue_flush_handlers test_flush_handlers_as_handler",
     "ignore_errors": "test_ignore_errors test_ignore_errors_false",
-    "include_when_parent_is_dynamic": "playbook",
-    "include_when_parent_is_static": "playbook",
     "keyword_inheritance": "test",
     "lookup_ini": "test_allow_no_value test_case_sensitive test_errors test_ini test_interpolation"
     " test_lookup_properties",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 _BANNER = re.compile(r"(?:TASK|RUNNING HANDLER) \[(.*)")
 _PLACE = re.compile(r"task path: (.*?:\d+)(?::\d+)?$")
 _RESULT = re.compile(r"(ok|changed|skipping|fatal|failed|included): (.*)$")
+_HOST = re.compile(r"\[([^\]]+)\]|.* for ([^, ]+)")
 _STATUS = {"skipping": "skipped", "fatal": "failed"}
 REFUSED = "R1FLEET REFUSED"
 
@@ -27,7 +28,7 @@ class Step:
 class _Open:
     title: str
     place: str = ""
-    statuses: list[str] = field(default_factory=list)
+    statuses: list[tuple[str, str]] = field(default_factory=list)  # with their hosts
 
 
 def read_steps(text: str, *, folder: str) -> list[Step]:
@@ -39,10 +40,15 @@ def read_steps(text: str, *, folder: str) -> list[Step]:
         elif place := _PLACE.match(line):
             steps[-1].place = place[1].removeprefix(f"{folder}/")
         elif result := _RESULT.match(line):
-            steps[-1].statuses.append(_status(result[1], result[2]))
-        elif line == "...ignoring":
-            steps[-1].statuses.append("ignored")
+            steps[-1].statuses.append((_host(result[2]), _status(result[1], result[2])))
+        elif line == "...ignoring" and steps[-1].statuses:
+            steps[-1].statuses.append((steps[-1].statuses[-1][0], "ignored"))
     return [_closed(step) for step in steps if step.statuses]
+
+
+def _host(rest: str) -> str:
+    found = _HOST.match(rest)
+    return (found[1] or found[2]).partition(" ")[0] if found else ""
 
 
 def _status(word: str, rest: str) -> str:
@@ -51,4 +57,6 @@ def _status(word: str, rest: str) -> str:
 
 def _closed(step: _Open) -> Step:
     refused = step.title.rpartition(" : ")[2].startswith(REFUSED)
-    return Step(step.place or step.title.rstrip(" *]"), ("refused",) if refused else tuple(step.statuses))
+    said = sorted(step.statuses, key=lambda status: status[0])  # hosts answer in any order, items in theirs
+    place = step.place or step.title.rstrip(" *]")
+    return Step(place, ("refused",) if refused else tuple(status for _, status in said))

@@ -42,6 +42,11 @@ def test_steps_are_places_with_the_status_of_each_item() -> None:
     ]
 
 
+def test_hosts_answer_in_any_order() -> None:
+    told = "TASK [x] ***\ntask path: /w/a:1\nok: [h2] => (item=1)\nincluded: x for h1, h3\nskipping: [h2] => (item=2)\n"
+    assert read_steps(told, folder="/w") == [Step("a:1", ("included", "ok", "skipped"))]
+
+
 def test_a_refused_task_never_counts_as_the_same() -> None:
     told = f"TASK [some : {REFUSED}] ***\ntask path: /w/roles/a:1\nfatal: [h]: FAILED! => {{}}\n...ignoring\n"
     assert read_steps(told, folder="/w/roles") == [Step("a:1", ("refused",))]

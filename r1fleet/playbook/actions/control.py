@@ -37,6 +37,13 @@ async def debug(work: Work) -> Reply:
     if "var" not in raw:
         return {"changed": False, "msg": work.args.get("msg", "Hello world!")}
     name = raw["var"]
+    if not isinstance(name, Text):
+        odd = (
+            "an untrusted template or expression"
+            if isinstance(name, str)
+            else "not a string and conversion is not allowed"
+        )
+        return {"changed": False, "failed": True, "msg": f"'var' is {odd}: {name!r}"}
     try:
         value = evaluate(name, work.scope)
         if isinstance(value, str) and value != name and isinstance(name, str) and "{{" in name:
