@@ -6,7 +6,10 @@ import pytest
 
 from r1fleet.modules._fstab import Entry, mounted, with_entry, without
 
-TABLE = "# by hand\nUUID=1  /      ext4  defaults,noatime  0  1\n/swapfile none swap sw 0 0\nbad line\n/dev/b /srv/a\\040b xfs defaults"
+TABLE = (
+    "# by hand\nUUID=1  /      ext4  defaults,noatime  0  1\n/swapfile none swap sw 0 0\nbad line\n"
+    "/dev/b /srv/a\\040b xfs defaults"
+)
 
 
 def entry(path: str, **more: str) -> Entry:
