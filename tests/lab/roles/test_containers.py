@@ -166,12 +166,14 @@ def test_hosts_that_hold_different_images_by_one_name_are_told(roles: Roles, fir
     assert "hosts hold different images by the name of tiny/engine:1" in said.failure("h1")
 
 
+@pytest.mark.slow
 def test_a_tar_that_holds_something_else_is_told(roles: Roles, first: Applied) -> None:
     given = {**LOAD, "engine_image_name": "tiny/other:1"}
     said = roles.apply("engine_image", hosts="h1", **given).failure("h1")
     assert "/root/engine.tar holds another image (Loaded image: tiny/engine:1)" in said
 
 
+@pytest.mark.slow
 def test_an_image_is_built_and_built_again_only_when_its_sources_change(roles: Roles, first: Applied) -> None:
     context = roles.folder / "context"
     context.mkdir()

@@ -139,6 +139,7 @@ def test_a_driver_that_is_in_use_is_not_replaced(roles: Roles, first: Applied) -
     roles.root("h1", f"echo 0 > {STANDIN}/module/refcnt")
 
 
+@pytest.mark.slow
 def test_another_version_replaces_the_one_that_is_loaded(roles: Roles, first: Applied) -> None:
     roles.root("h1", "sed -i s/00.25.08.11/00.24.01.01/ /dev/vastai0_version")
     apply(roles)
