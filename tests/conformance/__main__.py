@@ -38,7 +38,11 @@ def main(words: list[str]) -> int:
     folder, theirs = ensure_targets(oracle), ansible(oracle)
     old, new = committed(), {}
     for target in targets:
-        verdict = judged(target, theirs, folder, again=command == "judge")
+        try:
+            verdict = judged(target, theirs, folder, again=command == "judge")
+        except NoVerdict as error:
+            _tell(str(error))
+            continue
         if command == "judge":
             _tell(f"{target.name}: {len(verdict)} tasks judged by {theirs.name}")
             continue

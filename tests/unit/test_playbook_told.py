@@ -63,10 +63,13 @@ def test_a_link_that_leads_back_into_its_tree_is_copied_as_a_link(project: Proje
     (tree / "sub" / "circle").symlink_to("../../tree")
     (tree / "aside").mkdir()
     (tree / "sub" / "other").symlink_to("../aside")
+    (tree / "sub" / "itself").symlink_to("itself")
+    (tree / "sub" / "broken").symlink_to("absent")
     told = project.tasks(f"- {{name: copied, copy: {{src: {tree}/, dest: /there}}}}")
     entries = told.transport.calls[0][1].args["_entries"]
     kinds = {entry["path"]: entry["kind"] for entry in entries}
-    assert kinds == {"aside": "directory", "sub": "directory", "sub/circle": "link", "sub/other": "directory"}
+    links = dict.fromkeys(["sub/broken", "sub/circle", "sub/itself"], "link")
+    assert kinds == {"aside": "directory", "sub": "directory", "sub/other": "directory", **links}
 
 
 @pytest.mark.parametrize(

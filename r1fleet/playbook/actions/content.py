@@ -33,6 +33,8 @@ def plan_copy(work: Work) -> Call:
         return work.call("copy", args)
     if "content" in args:
         content = args.pop("content")
+        if str(args.get("dest", "")).endswith("/"):
+            raise TemplateFailed("can not use content with a dir as dest", where=work.task.where)
         text = content if isinstance(content, str) else json.dumps(content)
         entries, blobs = of_bytes(text.encode("utf-8", "surrogateescape"))
     else:
@@ -146,13 +148,13 @@ def _mark(name: str, value: Any) -> Any:
 def _walk(
     folder: Path, *, follow: bool, around: frozenset[tuple[int, int]] = frozenset()
 ) -> Iterator[tuple[Path, str]]:
-    """Yield what lies in a folder; a link that leads back to a folder around it stays a link."""
+    """Yield what lies in a folder; a link that leads nowhere, or back around it, stays one."""
     around |= {_identity(folder.stat())}
     for entry in sorted(os.scandir(folder), key=lambda each: each.name):
         path = Path(entry.path)
-        is_folder = entry.is_dir(follow_symlinks=follow)
+        is_folder = path.is_dir() if follow else entry.is_dir(follow_symlinks=False)
         circular = is_folder and entry.is_symlink() and _identity(entry.stat()) in around
-        if circular or (entry.is_symlink() and not follow):
+        if circular or (entry.is_symlink() and not (follow and path.exists())):
             yield path, "link"
         elif is_folder:
             yield path, "directory"
