@@ -116,7 +116,7 @@ CHECKS: Final = (
           "marker")),
     Check("same-image", "a deployment with docker", Verdict.FAIL,
           "the image differs between hosts, though its name is the same",
-          "r1fleet provision INVENTORY --tags engine, all hosts together",
+          "r1fleet provision INVENTORY --tags image, all hosts together",
           look_at_all=_answers("the image's digest", "image")),
     Check("same-weights", "a deployment", Verdict.FAIL, "the weights' manifests differ",
           "copy the model from one host to {host}, then r1fleet provision INVENTORY",

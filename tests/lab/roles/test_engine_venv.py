@@ -20,7 +20,7 @@ GIVEN: dict[str, Any] = {
     "engine_venv_name": "tiny",
     "engine_venv_requirements": ["tinyengine==1.0"],
     "engine_venv_imports": ["tinyengine"],
-    "engine_venv_index_url": "",
+    "engine_venv_index_url": "none",
     "engine_venv_find_links": [f"/{WHEELS}"],
 }
 YOURS: dict[str, Any] = {
