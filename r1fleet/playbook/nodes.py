@@ -205,7 +205,9 @@ def _validation(reader: Reader, about: rolefiles.Meta, stem: str, args: Mapping[
         return ()
     about_it = f" - {spec['short_description']}" if spec.get("short_description") else ""
     where = where_of(spec, Where(str(reader.role.path)))
-    options = {"argument_spec": spec.get("options") or {}}
+    role = reader.role
+    context = {"type": "role", "name": role.name, "argument_spec_name": stem, "path": str(role.path)}
+    options = {"argument_spec": spec.get("options") or {}, "validate_args_context": context}
     settings = replace(reader.settings, tags=(*reader.settings.tags, "always"))
     title = f"Validating arguments against arg spec '{stem}'{about_it}"
     return (

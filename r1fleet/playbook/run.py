@@ -18,6 +18,7 @@ from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.includes import Includes
 from r1fleet.playbook.inherit import as_tuple
 from r1fleet.playbook.interruption import interruption
+from r1fleet.playbook.lazy import OMIT
 from r1fleet.playbook.lookups_files import find_file
 from r1fleet.playbook.model import Play, Playbook, Settings, Task
 from r1fleet.playbook.options import Options
@@ -131,9 +132,8 @@ class _Runner:
                 await strategy.section(section, batch)
 
     def _batches(self, play: Play, hosts: tuple[HostState, ...]) -> Iterator[tuple[HostState, ...]]:
-        sizes = [
-            _size(part, len(hosts)) for part in as_tuple(render(play.keyword("serial"), scope_of_play(self._run, play)))
-        ]
+        written = render(play.keyword("serial"), scope_of_play(self._run, play))
+        sizes = [_size(part, len(hosts)) for part in (() if written is OMIT else as_tuple(written))]
         sizes = [size for size in sizes if size > 0] or [len(hosts)]
         begin = 0
         while begin < len(hosts):

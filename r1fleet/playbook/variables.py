@@ -40,7 +40,8 @@ def scope_of(run: RunState, state: HostState, task: Task | None = None) -> Scope
         layers += [use.defaults for use in reversed(play.uses)]
     if task is not None:
         layers.append(_reached(state, task))
-    return Scope([layer for layer in layers if layer], render_lazy)
+    growing = (state.fresh, state.included)  # what a loop's earlier turns set is seen by the later ones
+    return Scope([layer for layer in layers if layer or any(layer is each for each in growing)], render_lazy)
 
 
 def _reached(state: HostState, task: Task) -> Mapping[str, Any]:

@@ -124,3 +124,19 @@ def test_errors_that_are_cleared_in_always_end_with_it(project: Project) -> None
         ("broken again", "failed"),
         ("always again", "changed"),
     ]
+
+
+def test_what_a_loop_sets_is_seen_by_its_next_turn(project: Project) -> None:
+    told = project.tasks("""
+- {name: grow, set_fact: {found: "{{ found + [item] }}"}, vars: {found: [1]}, loop: [2, 3]}
+- {name: more, set_fact: {others: "{{ others | default([]) + [item] }}"}, loop: [2, 3]}
+- {debug: {msg: "{{ found }} {{ others }}"}}
+""")
+    assert told.messages() == ["[1, 2, 3] [2, 3]"]
+
+
+def test_a_serial_that_is_omitted_is_none(project: Project) -> None:
+    told = project.play("""
+        - {hosts: all, gather_facts: false, serial: "{{ absent | default(omit) }}", tasks: [{name: one, command: x}]}
+    """)
+    assert told.statuses("h1") == [("one", "changed")]

@@ -113,6 +113,7 @@ async def validate_argument_spec(work: Work) -> Reply:
     given = {**{name: render(work.scope[name], work.scope) for name in spec if name in work.scope}, **provided}
     given = {name: value for name, value in given.items() if value is not None}
     errors = list(_wrong(given, spec))
+    context = {"validate_args_context": work.args.get("validate_args_context") or {}}
     if errors:
         lines = "\n".join(errors)
         return {
@@ -121,8 +122,9 @@ async def validate_argument_spec(work: Work) -> Reply:
             "msg": f"Validation of arguments failed:\n{lines}",
             "argument_errors": errors,
             "argument_spec_data": spec,
+            **context,
         }
-    return {"changed": False, "msg": "The arg spec validation passed"}
+    return {"changed": False, "msg": "The arg spec validation passed", **context}
 
 
 def _wrong(given: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[str]:

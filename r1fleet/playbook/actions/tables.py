@@ -117,7 +117,11 @@ CONTROLLER: Mapping[str, Row] = {
     "template": Row(module="template", local=True),
     "unarchive": Row(module="unarchive"),
     "validate_argument_spec": Row(
-        {"argument_spec": {"type": "dict", "required": True}, "provided_arguments": {"type": "dict"}}
+        {
+            "argument_spec": {"type": "dict", "required": True},
+            "provided_arguments": {"type": "dict"},
+            "validate_args_context": {"type": "dict"},
+        }
     ),
     "wait_for_connection": Row(
         {
