@@ -172,7 +172,7 @@ def _check_arguments(task: Task, known: catalogue.Known, problems: Problems) -> 
 def _stand_in(name: str, value: Any, known: catalogue.Known) -> Any:
     """Return a value of the right type for one that only the run will know."""
     if not has_template(value):
-        return value
+        return str(value) if isinstance(value, Text) else value
     return _sample(_row(name, known))
 
 
