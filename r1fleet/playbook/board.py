@@ -133,4 +133,4 @@ def _safe_flag(value: object, scope: Scope, *, broken: bool = False) -> bool:
 
 
 def _role(task: Task) -> str:
-    return task.role.name if task.role is not None else ""
+    return task.role.title if task.role is not None else ""

@@ -30,7 +30,7 @@ class Compiled:
 @cache
 def environment() -> ValueEnvironment:
     """Return the environment of YAML values, shared by the whole process."""
-    return ValueEnvironment()
+    return ValueEnvironment(trim_blocks=True)  # as in template files
 
 
 def parse_text(source: str) -> nodes.Template:

@@ -31,7 +31,7 @@ def named(run: RunState, name: str, scope: Scope) -> list[Task]:
     found: list[Task] = []
     for handler in reversed(run.current.handlers):
         title = _title(handler, scope)
-        if title and name in {title, f"{handler.role.name} : {title}" if handler.role else title}:
+        if title and name in _names(handler, title):
             found.append(handler)
             break
     seen: set[str] = set()
@@ -48,3 +48,9 @@ def _title(handler: Task, scope: Scope) -> str:
         return render_text(handler.name, scope) if handler.name else ""
     except FleetError:
         return ""
+
+
+def _names(handler: Task, title: str) -> set[str]:
+    """Return what a handler may be called: its name, alone or behind its role's, short or in full."""
+    role = handler.role
+    return {title, f"{role.name} : {title}", f"{role.title} : {title}"} if role is not None else {title}

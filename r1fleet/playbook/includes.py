@@ -61,7 +61,7 @@ class Includes:
         return of_items([outcome for outcome, _ in pairs]), done
 
     def _tell(self, task: Task, state: HostState, label: str, outcome: Outcome) -> None:
-        role = task.role.name if task.role else ""
+        role = task.role.title if task.role else ""
         self.run.observer(
             ItemResult(state.name, task.title, label, outcome.status, outcome.result, role, str(task.where))
         )

@@ -46,7 +46,7 @@ def list_tasks(playbook: Playbook, inventory: Inventory, options: Options) -> li
             except FleetError:
                 tags = tuple(map(str, task.settings.tags))
             if task.action != "meta" and chosen(tags, options.tags, options.skip_tags):
-                found.append(Listed(task.title, task.role.name if task.role else "", tags, str(task.where)))
+                found.append(Listed(task.title, task.role.title if task.role else "", tags, str(task.where)))
         plays.append((play.name, tuple(found)))
     return plays
 

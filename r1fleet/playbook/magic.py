@@ -152,7 +152,7 @@ _PLAY: Mapping[str, Callable[[RunState], Any]] = {
 _ROLE: Mapping[str, Callable[[Any], Any]] = {
     "ansible_parent_role_names": lambda task: [use.name for use in reversed(task.role.parents)],
     "ansible_parent_role_paths": lambda task: [str(use.path) for use in reversed(task.role.parents)],
-    "ansible_role_name": lambda task: task.role.name,
+    "ansible_role_name": lambda task: task.role.title,
     "role_name": lambda task: task.role.name,
     "role_path": lambda task: str(task.role.path),
 }

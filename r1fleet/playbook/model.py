@@ -57,6 +57,13 @@ class RoleUse:
     parents: tuple[RoleUse, ...] = ()  # the roles that depend on or include this one, outermost first
     dependencies: tuple[RoleUse, ...] = ()
 
+    @property
+    def title(self) -> str:
+        """Its name, in full where it is a role of a collection."""
+        parts = self.path.parts[-5:]
+        of_collection = len(parts) == 5 and (parts[0], parts[3]) == ("ansible_collections", "roles")
+        return ".".join((parts[1], parts[2], parts[4])) if of_collection else self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Loop:

@@ -110,7 +110,7 @@ class Performer:
             label, hidden, diff = f"({error.what})", True, False
         result = told(outcome.result, hidden=hidden, diff=diff)
         shown = "(censored due to no_log)" if hidden else label
-        role, where = task.role.name if task.role else "", str(task.where)
+        role, where = task.role.title if task.role else "", str(task.where)
         way = (outcome.delegate, outcome.address)
         return ItemResult(state.name, task.title, shown, outcome.status, result, role, where, *way)
 

@@ -272,3 +272,18 @@ def test_end_role_ends_the_role_on_its_host_and_nothing_else(project: Project) -
     """)
     assert [name for name, _ in told.statuses("h2")] == ["one", "after"]
     assert [name for name, _ in told.statuses("h1")] == ["one", "two", "three", "four", "after"]
+
+
+def test_a_collections_role_is_found_and_named_in_full(project: Project) -> None:
+    tree = "playbooks/collections/ansible_collections/some/where/roles"
+    project.write(
+        f"{tree}/one/tasks/main.yml", "- {name: a, command: echo, notify: mend}\n- import_role: {name: two}\n"
+    )
+    project.write(
+        f"{tree}/one/handlers/main.yml", "- {name: mend, debug: {msg: '{{ ansible_role_name }} {{ role_name }}'}}\n"
+    )
+    project.write(f"{tree}/two/tasks/main.yml", "- {name: b, command: echo, notify: 'some.where.one : mend'}\n")
+    told = project.play("- {hosts: h1, gather_facts: false, collections: [some.where], roles: [some.where.one]}")
+    begun = [(event.role, event.name) for event in told.events if isinstance(event, TaskStarted)]
+    assert begun == [("some.where.one", "a"), ("some.where.two", "b"), ("some.where.one", "mend")]
+    assert told.messages() == ["some.where.one one"]

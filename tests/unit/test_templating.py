@@ -197,3 +197,8 @@ def test_a_template_file_ends_as_it_is_written(tmp_path: Path, scope: Scope) -> 
     path.write_text("a\n{{ word }}\n\n")
     assert render_file(path, (), scope) == "a\ntext\n\n"
     assert render_file(path, (), scope, Marks(newline_sequence="\r\n")) == "a\r\ntext\r\n\r\n"
+
+
+def test_the_line_end_behind_a_block_goes_in_values_as_in_template_files() -> None:
+    text = Text("{% for name in names %}\n{{ name }}\n{% endfor %}\n", Where("site.yaml", 1))
+    assert render(text, Scope([{"names": ["a", "b"]}], render_lazy)) == "a\nb\n"
