@@ -56,6 +56,7 @@ class RoleUse:
     params: Vars = field(default_factory=dict)
     parents: tuple[RoleUse, ...] = ()  # the roles that depend on or include this one, outermost first
     dependencies: tuple[RoleUse, ...] = ()
+    turn: tuple[str, int] | None = None  # of a use that a host makes once: which use, and which of its occurrences
 
     @property
     def title(self) -> str:
@@ -137,7 +138,6 @@ class RoleTasks:
     body: tuple[Node, ...]
     handlers: tuple[Task, ...]
     uses: tuple[RoleUse, ...]  # with those of its dependencies, in the order of their tasks
-    allow_duplicates: bool = False
 
 
 @dataclass(frozen=True, slots=True)

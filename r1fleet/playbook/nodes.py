@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from r1fleet.playbook.reading import Reader
 from r1fleet.playbook.task import read_task
 
 _DEEPEST = 60
+_turns = itertools.count()
 
 
 def read_nodes(reader: Reader, written: Any, where: Where) -> tuple[Node, ...]:
@@ -145,7 +147,6 @@ def read_role(reader: Reader, args: Mapping[str, Any], where: Where, given: Role
         (*(node for role in done for node in role.body), *body),
         (*(handler for role in done for handler in role.handlers), *flat(handlers)),
         (*dependencies, use),
-        about.allow_duplicates,
     )
 
 
@@ -171,7 +172,10 @@ def _entry(reader: Reader, kind: str, stem: str, where: Where, *, required: bool
 
 
 def read_role_item(reader: Reader, item: Any, where: Where) -> RoleTasks | None:
-    """Read one entry of ``roles`` or of a role's dependencies; None where it is wrong or has run already."""
+    """Read one entry of ``roles`` or of a role's dependencies; None where it is wrong.
+
+    The same entry may come again; a host runs it once in a play, unless the role allows duplicates.
+    """
     if isinstance(item, str):
         item = Written(where, {"role": item})
     if not isinstance(item, Written) or not (item.get("role") or item.get("name")):
@@ -186,16 +190,21 @@ def read_role_item(reader: Reader, item: Any, where: Where) -> RoleTasks | None:
     with reader.problems.catch():
         name = reader.static(item.get("role") or item.get("name"))
         given = item.get("vars") or {}
+        path = rolefiles.locate(reader, str(name), where)
+        own = {key: value for key, value in item.items() if key in keywords.ROLE - {"role", "name", "vars"}}
+        use = "" if rolefiles.meta(reader, path).allow_duplicates else repr((path, given, params, own))
+        turn = (use, next(_turns)) if use else None
         role = read_role(
-            reader.inside(settings=settings), {"name": name}, where, RoleUse("", Path(), given=given, params=params)
+            reader.inside(settings=settings),
+            {"name": name},
+            where,
+            RoleUse("", Path(), given=given, params=params, turn=turn),
         )
         if reader.role is None:
             reader.named.append(role.use.name)
-        key = repr((role.use.path, given, params, settings))
-        if key in reader.once and not role.allow_duplicates:
-            return None
-        reader.once.add(key)
-        return role
+        again = use in reader.once
+        reader.once.add(use)
+        return replace(role, handlers=()) if use and again else role
     return None
 
 
@@ -249,7 +258,7 @@ def _look_ahead(reader: Reader, task: Task) -> None:
     """Read what a dynamic include will read, where its name is known already, so that problems show before the run."""
     if any(has_template(task.args.get(name)) for name in ("file", "name", "role", "tasks_from")):
         return
-    apart = reader.inside(handlers=[], uses=[], named=[])
+    apart = reader.inside(handlers=[], uses=[], named=[], once=set())
     if task.action == "include_tasks":
         path = _named_file(apart, task)
         if path is not None and path not in reader.checked:

@@ -126,7 +126,7 @@ def _with_sections(reader: Reader, item: Written, settings: Settings, variables:
 
 
 def _roles(reader: Reader, item: Written) -> tuple[tuple[Task, ...], tuple[Node, ...]]:
-    """Read the roles; one that comes twice with the same parameters and keywords runs once."""
+    """Read the roles, in their order, with what they depend on."""
     nodes: list[Node] = []
     handlers: list[Task] = []
     for written in as_tuple(item.get("roles")):

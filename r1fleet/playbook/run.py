@@ -106,6 +106,8 @@ class _Runner:
             self._run.observer(PlayStarted(name, ()))
             self._run.observer(Note("no hosts matched", "warning"))
             return True
+        for host in hosts:
+            host.turns = {}
         for batch in self._batches(play, hosts):
             state.batch = batch
             self._run.observer(PlayStarted(name, tuple(host.name for host in batch)))

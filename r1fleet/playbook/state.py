@@ -36,6 +36,7 @@ class HostState:
     ahead: bool = False  # of other hosts, in a window
     cleared: bool = False  # `meta: clear_host_errors` has been here
     pardoned: bool = False  # its failures are forgotten: it is back in the next play
+    turns: dict[str, int] = field(default_factory=dict)  # of each use that is made once in a play, the one made here
     left: list[RoleUse] = field(default_factory=list)  # roles that `meta: end_role` has ended here
     counts: HostCounts = field(default_factory=HostCounts)
 
@@ -50,8 +51,14 @@ class HostState:
         return not (self.failed or self.unreachable or self.ended)
 
     def has_left(self, task: Task) -> bool:
-        """Tell whether the host has left the role of a task, or one around it."""
-        if task.role is None or not self.left:
+        """Tell whether the host has left the role of a task, or one around it, or had that use of it already."""
+        if task.role is None:
+            return False
+        if task.role.turn is not None:
+            use, number = task.role.turn
+            if self.turns.setdefault(use, number) != number:
+                return True
+        if not self.left:
             return False
         around = (task.role, *task.role.parents)
         return any(each is left for each in around for left in self.left)

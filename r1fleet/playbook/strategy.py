@@ -85,6 +85,7 @@ class Strategy:
             nodes
             and isinstance(nodes[0], Task)
             and may_go_ahead(self._run, nodes[0])
+            and not (found and any(state.has_left(nodes[0]) for state in hosts))
             and (not found or same_way(found[0], nodes[0]))
         ):
             if self._chosen(nodes[0], hosts[0]):
