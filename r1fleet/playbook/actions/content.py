@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -15,6 +16,7 @@ from typing import Any, BinaryIO
 
 from r1fleet.errors import Where
 from r1fleet.inventory import vault
+from r1fleet.modules._fragments import joined, read_whole
 from r1fleet.playbook.digests import digest_of
 from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.lookups_files import about_template, find_file, search_folders
@@ -84,6 +86,38 @@ def plan_uri(work: Work) -> Call:
         entries += [{**entry, "path": name} for entry in found]
         blobs += more
     return work.call("uri", {**args, "_entries": entries} if entries else args, tuple(blobs))
+
+
+def plan_assemble(work: Work) -> Call:
+    """Return the call that joins a folder's files: the host's own, or the controller's without ``remote_src``."""
+    args = dict(work.args)
+    if to_bool(args.get("remote_src", True)):
+        return work.call("assemble", args)
+    source = source_path(work, str(args["src"]), "files")
+    if not source.is_dir():
+        raise TemplateFailed(f"Source ({args['src']}) is not a directory", where=work.task.where)
+    plain = to_bool(args.get("decrypt", True)) is not False
+    try:
+        content = joined(
+            str(source),
+            regexp=args.get("regexp"),
+            delimiter=args.get("delimiter"),
+            ignore_hidden=bool(to_bool(args.get("ignore_hidden", False))),
+            read=_plain_bytes if plain else read_whole,
+        )
+    except (OSError, re.error) as error:
+        raise TemplateFailed(f"cannot join the files of {source}: {error}", where=work.task.where) from error
+    entries, blobs = of_bytes(content)
+    passed = {name: value for name, value in args.items() if name not in _OF_ASSEMBLE}
+    return work.call("copy", {**passed, "_entries": entries, "_name": source.name}, blobs)
+
+
+_OF_ASSEMBLE = frozenset({"src", "remote_src", "regexp", "delimiter", "ignore_hidden", "decrypt"})
+
+
+def _plain_bytes(path: str) -> bytes:
+    content = read_whole(path)
+    return vault.plain_bytes(content, Where(path, 1)) if vault.is_encrypted(content) else content
 
 
 def _sent_files(args: Mapping[str, Any]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from r1fleet.playbook.work import Work
 from r1fleet.transport import Call, Reply
 
 PLANS: Mapping[str, Callable[[Work], Call]] = {
+    "assemble": content.plan_assemble,
     "copy": content.plan_copy,
     "template": content.plan_template,
     "uri": content.plan_uri,
