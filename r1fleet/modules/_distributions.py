@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import site
 import sys
 from typing import Iterable
 
@@ -40,7 +41,9 @@ def search_path(virtualenv: str | None) -> list[str]:
     """Return the folders in which the environment's (or our own Python's) packages lie."""
     if virtualenv:
         return glob.glob(os.path.join(glob.escape(virtualenv), "lib*", "python3*", "site-packages"))
-    return [folder for folder in sys.path if folder and os.path.isdir(folder)]
+    # Our own Python runs without these; pip's does not.
+    folders = [site.getusersitepackages(), *site.getsitepackages(), *sys.path]
+    return [folder for folder in dict.fromkeys(folders) if folder and os.path.isdir(folder)]
 
 
 def installed(folders: Iterable[str]) -> dict[str, str]:

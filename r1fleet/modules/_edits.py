@@ -32,25 +32,35 @@ def load(ctx: Context, path: str, *, create: bool, missing: str = "Path {} does 
     return content
 
 
-def store(ctx: Context, path: str, content: bytes) -> None:
-    """Check ``content`` with the argument ``validate`` and put it at ``path``; nothing happens in check mode."""
-    if ctx.check and not ctx.args.get("validate"):
-        return
+def store(ctx: Context, path: str, content: bytes) -> dict[str, Any]:
+    """Check ``content`` with the argument ``validate`` and put it at ``path``; nothing happens in check mode.
+
+    A file is never more open than asked, not even for a moment: what that changes of its mode is returned as a diff.
+    """
+    if ctx.check:
+        return {}
     draft = os.path.join(ctx.scratch(), os.path.basename(path))
     with open(draft, "wb") as stream:
         stream.write(content)
     done = validate(ctx, draft)
     if done is not None and done.rc:
         ctx.fail("failed to validate: rc:{} error:{}".format(done.rc, done.error))
-    if ctx.check:
-        return
     folder = os.path.dirname(path)
     if folder and not os.path.isdir(folder):
         try:
             os.makedirs(folder)
         except OSError as error:
             ctx.fail("Error creating {} ({})".format(folder, error.strerror))
-    install(draft, path, mode=wanted_mode(ctx, path), in_place=bool(ctx.args.get("unsafe_writes")))
+    mode, present = wanted_mode(ctx, path), _mode(path)
+    install(draft, path, mode=mode, in_place=bool(ctx.args.get("unsafe_writes")))
+    if mode is None or mode == present:
+        return {}
+    return {"before": {"mode": "%04o" % present}, "after": {"mode": "%04o" % mode}}
+
+
+def _mode(path: str) -> int:
+    """Return a file's mode, or the one that it would get."""
+    return stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else 0o666 & ~current_umask()
 
 
 def validate(ctx: Context, draft: str) -> Any:
@@ -100,10 +110,11 @@ def _backup_name(path: str) -> str:
         number += 1
 
 
-def finish(ctx: Context, path: str, before: bytes | None, after: bytes, reply: dict[str, Any]) -> dict[str, Any]:
-    """Apply owner, group and mode, complete ``reply`` and add the diffs of text and attributes."""
-    attributes: dict[str, Any] = {}
-    if apply_permissions_after(ctx, path, attributes, changed=reply["changed"]):
+def save(ctx: Context, path: str, before: bytes | None, after: bytes, reply: dict[str, Any]) -> dict[str, Any]:
+    """Write a changed text, apply owner, group and mode, complete ``reply`` and add the diffs of both."""
+    attributes = store(ctx, path, after) if reply["changed"] else {}
+    changed = apply_permissions_after(ctx, path, attributes, changed=reply["changed"])
+    if changed or attributes:
         words = "ownership, perms or SE linux context changed"
         reply["msg"] = "{} and {}".format(reply["msg"], words) if reply["msg"] else words
         reply["changed"] = True

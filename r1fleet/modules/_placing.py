@@ -97,12 +97,12 @@ def _unchanged(ctx: Context, dest: str, checksum: str) -> dict[str, Any]:
 
 def _write(ctx: Context, content: Content, dest: str) -> dict[str, Any]:
     reply: dict[str, Any] = {"changed": True, "dest": dest}
-    if ctx.check and not (ctx.diff or ctx.args["validate"]):
+    if ctx.check and not ctx.diff:
         return reply
     small = content.size <= DIFF_LIMIT
     if ctx.diff and not small:
         reply["diff"] = [{"src_larger": DIFF_LIMIT}]
-    if ctx.check and not small and not ctx.args["validate"]:
+    if ctx.check and not small:
         return reply
     folder = os.path.dirname(dest) or "."
     draft = content.fetch(folder if os.path.isdir(folder) and not ctx.check else ctx.scratch())
@@ -111,9 +111,9 @@ def _write(ctx: Context, content: Content, dest: str) -> dict[str, Any]:
         reply["diff"] = [content_diff(before, read_bytes(draft), dest)]
         if before is None:
             reply["diff"][0].pop("before_header", None)
-    _check_draft(ctx, draft)
     if ctx.check:
         return reply
+    _check_draft(ctx, draft)
     return dict(_install(ctx, content, draft, dest), **reply)
 
 

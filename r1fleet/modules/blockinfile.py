@@ -7,7 +7,7 @@ from typing import Any
 
 from r1fleet.agent.context import Context
 from r1fleet.agent.files import FILE_ARGUMENTS
-from r1fleet.modules._edits import backup, encoded, finish, load, store
+from r1fleet.modules._edits import backup, encoded, load, save
 
 ARGUMENTS = dict(
     FILE_ARGUMENTS,
@@ -46,8 +46,7 @@ def run(ctx: Context) -> dict[str, Any]:
     if msg:
         kept = backup(ctx, path)
         reply.update({"backup_file": kept} if kept else {})
-        store(ctx, path, after)
-    return finish(ctx, path, before, after, reply)
+    return save(ctx, path, before, after, reply)
 
 
 def _markers(ctx: Context) -> tuple[bytes, bytes]:

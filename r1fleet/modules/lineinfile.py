@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 from r1fleet.agent.context import Context
 from r1fleet.agent.files import FILE_ARGUMENTS
-from r1fleet.modules._edits import backup, encoded, finish, load, store
+from r1fleet.modules._edits import backup, encoded, load, save
 
 ARGUMENTS = dict(
     FILE_ARGUMENTS,
@@ -172,5 +172,4 @@ def _save(ctx: Context, path: str, before: bytes | None, lines: list[bytes], rep
     reply["backup"] = ""
     if reply["changed"]:
         reply["backup"] = backup(ctx, path)
-        store(ctx, path, after)
-    return finish(ctx, path, before, after, reply)
+    return save(ctx, path, before, after, reply)

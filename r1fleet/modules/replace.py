@@ -39,14 +39,15 @@ def run(ctx: Context) -> dict[str, Any]:
     changed_part, count = _substitute(ctx, text[start:end])
     after = (text[:start] + changed_part + text[end:]).encode(encoding, "surrogateescape")
     reply: dict[str, Any] = {"changed": bool(count) and after != content, "msg": "", "rc": 0}
+    attributes: dict[str, Any] = {}
     if reply["changed"]:
         reply["msg"] = "{} replacements made".format(count)
         kept = backup(ctx, path)
         reply.update({"backup_file": kept} if kept else {})
-        store(ctx, path, after)
+        attributes = store(ctx, path, after)
         if ctx.diff:
             reply["diff"] = content_diff(content, after, path)
-    if apply_permissions_after(ctx, path, {}, changed=reply["changed"]):
+    if apply_permissions_after(ctx, path, {}, changed=reply["changed"]) or attributes:
         words = "ownership, perms or SE linux context changed"
         reply["msg"] = "{} and {}".format(reply["msg"], words) if reply["msg"] else words
         reply["changed"] = True
