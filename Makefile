@@ -11,7 +11,7 @@ BIN := .venv/bin
 FLEET := $(SUDO) $(BIN)/r1fleet
 # Under sudo the cache is root's own, as the lab and what it leaves there are.
 CACHE = "$${R1FLEET_CACHE:-$$($(SUDO) sh -c 'echo ~')/.cache/r1fleet}"
-LAB_PACKAGES := mmdebstrap systemd-container nftables iproute2 tinyproxy openssh-client openssh-server procps
+LAB_PACKAGES := mmdebstrap systemd-container nftables iproute2 tinyproxy openssh-client openssh-server procps rsync
 
 .PHONY: help setup system quickstart quickstop check test test-unit test-all molecule bench clean
 

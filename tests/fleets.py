@@ -14,6 +14,7 @@ from r1fleet.errors import HostUnreachable, Where
 from r1fleet.inventory import Host
 from r1fleet.status import Access
 from r1fleet.transport import Become, Call, Completed, Reply, Session
+from r1fleet.transport.wire import Wire
 from tests.told import told
 
 
@@ -66,6 +67,10 @@ class FakeHost:
         return self.submit(call).result()
 
     def execute(self, command: str, *, stdin: bytes = b"", timeout: float | None = None) -> Completed:
+        raise NotImplementedError
+
+    def pipe(self, command: str) -> Wire:
+        """Open no stream."""
         raise NotImplementedError
 
     def fetch(self, path: str, target: Path, *, become: Become | None = None) -> Reply:

@@ -14,6 +14,7 @@ from r1fleet.events import Event, HostCounts, ItemResult, Note, Recap, TaskResul
 from r1fleet.inventory import Host, Inventory, load
 from r1fleet.playbook import Options, Search, load_playbook, run
 from r1fleet.transport import Become, Call, Completed, Reply
+from r1fleet.transport.wire import Wire
 
 Answer = Callable[[str, Call], Reply]
 
@@ -60,6 +61,10 @@ class FakeSession:
     def execute(self, command: str, *, stdin: bytes = b"", timeout: float | None = None) -> Completed:
         """Echo a command."""
         return Completed(0, command.encode(), b"")
+
+    def pipe(self, command: str) -> Wire:
+        """Open no stream."""
+        raise NotImplementedError
 
     def fetch(self, path: str, target: Path, *, become: Become | None = None) -> Reply:
         """Write a file that holds its own path."""

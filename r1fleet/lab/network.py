@@ -106,7 +106,8 @@ def remove_network(lab: Lab) -> None:
     """Remove namespaces, bridge, cables, rule and routes, as far as they are there."""
     for name in sorted(path.name for path in _RUN_NETNS.glob(f"{lab.cgroup}-*")):
         ip("netns", "del", name)
-    if _exists(lab.interface):
+    # The cable goes with the switch's namespace, too, at a moment of the kernel's choosing.
+    if not ip_succeeds("link", "del", lab.interface) and _exists(lab.interface):
         ip("link", "del", lab.interface)
     if _has_rule(lab):
         ip("rule", "del", "iif", lab.interface, "priority", _RULE_PRIORITY)

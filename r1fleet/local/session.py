@@ -44,6 +44,10 @@ class LocalSession(AgentSession):
                     os.killpg(process.pid, signal.SIGKILL)
         return Completed(process.returncode, stdout, stderr)
 
+    def pipe(self, command: str) -> Wire:
+        """Start one shell command as a process of its own."""
+        return PipeWire(self.name, ["/bin/sh", "-c", command])
+
     def start(self, become: Become | None = None) -> None:
         """Start the agent as the user who runs r1fleet."""
         super().start()

@@ -34,6 +34,13 @@ class SshSession(AgentSession):
         except causes.FAILURES as error:
             raise self._broken(error) from error
 
+    def pipe(self, command: str) -> Wire:
+        """Start one shell command on a channel of its own."""
+        try:
+            return channel.ChannelWire(channel.open_channel(self._transport, command))
+        except causes.FAILURES as error:
+            raise self._broken(error) from error
+
     def _execute_by_agent(self, command: str, stdin: bytes, timeout: float | None) -> Completed:
         args = {"command": command, "stdin": base64.b64encode(stdin).decode()}
         reply = self.run(Call("agent.execute", args, timeout=timeout))

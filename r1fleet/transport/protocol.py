@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from r1fleet.inventory import Host
+from r1fleet.transport.wire import Wire
 
 Reply = dict[str, Any]
 """What a module returned, plain JSON data; ``failed: true`` with ``msg`` where it failed."""
@@ -81,6 +82,9 @@ class Session(Protocol):
 
     def execute(self, command: str, *, stdin: bytes = b"", timeout: float | None = None) -> Completed:
         """Run one shell command over a channel of its own, without the agent (raw, script, bootstrap)."""
+
+    def pipe(self, command: str) -> Wire:
+        """Start one shell command without the agent, and return the stream to it."""
 
     def fetch(self, path: str, target: Path, *, become: Become | None = None) -> Reply:
         """Stream the host's file ``path`` to ``target`` atomically; reply has sha256 and size."""

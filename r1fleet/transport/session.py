@@ -67,6 +67,10 @@ class AgentSession(ABC):
     def execute(self, command: str, *, stdin: bytes = b"", timeout: float | None = None) -> Completed:
         """Run one shell command without the agent."""
 
+    @abstractmethod
+    def pipe(self, command: str) -> Wire:
+        """Start one shell command without the agent, and return the stream to it."""
+
     def fetch(self, path: str, target: Path, *, become: Become | None = None) -> Reply:
         """Stream the host's file ``path`` to ``target`` atomically; reply has sha256 and size."""
         return fetch(self._name, lambda call, sink: self._submit(call, None, sink), path, target, become)

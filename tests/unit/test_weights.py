@@ -19,6 +19,7 @@ from r1fleet.errors import HostFailed, HostUnreachable, Where
 from r1fleet.local.session import LocalSession
 from r1fleet.modules import fleet_publish
 from r1fleet.transport import Become, Call, Completed, Reply
+from r1fleet.transport.wire import Wire
 from r1fleet.weights import MANIFEST, parse, sync_directory
 
 PATH = "/weights/org--model@main"
@@ -45,6 +46,9 @@ class FolderHost:
         return self.submit(call).result()
 
     def execute(self, command: str, *, stdin: bytes = b"", timeout: float | None = None) -> Completed:
+        raise NotImplementedError
+
+    def pipe(self, command: str) -> Wire:
         raise NotImplementedError
 
     def fetch(self, path: str, target: Path, *, become: Become | None = None) -> Reply:

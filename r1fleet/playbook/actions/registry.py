@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from r1fleet.playbook.actions import content, control, hosts, reboot, remote, variables
+from r1fleet.playbook.actions import content, control, hosts, reboot, remote, rsync, variables
 from r1fleet.playbook.actions.background import in_background, limit_of
 from r1fleet.playbook.digests import with_digests
 from r1fleet.playbook.work import Work
@@ -32,6 +32,7 @@ ACTIONS: Mapping[str, Callable[[Work], Awaitable[Reply]]] = {
     "script": remote.script,
     "set_fact": variables.set_fact,
     "set_stats": variables.set_stats,
+    "synchronize": rsync.synchronize,
     "unarchive": remote.unarchive,
     "validate_argument_spec": control.validate_argument_spec,
     "wait_for_connection": hosts.wait_for_connection,

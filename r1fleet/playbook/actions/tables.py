@@ -36,6 +36,9 @@ _ROLE: Arguments = {
     "rolespec_validate": BOOL,
 }
 _APPLY: Arguments = {"apply": {"type": "dict"}}
+_RSYNC = (
+    "archive", "checksum", "compress", "copy_links", "delay_updates", "delete", "dirs", "existing_only", "partial",
+)  # fmt: skip
 CONTROLLER: Mapping[str, Row] = {
     "add_host": Row(
         {
@@ -114,6 +117,18 @@ CONTROLLER: Mapping[str, Row] = {
     "script": Row({"cmd": NAMED, "chdir": STR, "creates": STR, "removes": STR, "executable": STR}, "cmd"),
     "set_fact": Row({"cacheable": BOOL}, any_argument=True),
     "set_stats": Row({"data": {"type": "raw", "required": True}, "per_host": BOOL, "aggregate": BOOL}),
+    "synchronize": Row(
+        {
+            "src": NAMED,
+            "dest": NAMED,
+            "mode": {"type": "str", "default": "push", "choices": ["push", "pull"]},
+            **{name: {"type": "bool"} for name in ("recursive", "links", "perms", "times", "owner", "group")},
+            **{name: {"type": "bool", "default": name in ("archive", "compress")} for name in _RSYNC},
+            "link_dest": {"type": "list", "elements": "str", "default": []},
+            "rsync_opts": {"type": "list", "elements": "str", "default": []},
+            "rsync_timeout": {"type": "int", "default": 0},
+        }
+    ),
     "template": Row(module="template", local=True),
     "unarchive": Row(module="unarchive"),
     "validate_argument_spec": Row(
