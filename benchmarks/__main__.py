@@ -36,7 +36,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="r1bench-") as name:
             folder = Path(name)
             memory = {hosts: _compare(made, folder, hosts, given) for hosts in given.hosts}
-            _packages(made, folder, given)
+            if min(given.hosts) <= _FEW:
+                _packages(made, folder, given)
             if given.rtt:
                 _slow(made, folder, given)
         if len(memory) > 1:
