@@ -18,7 +18,8 @@ from r1fleet.launch.plan import Plan
 from r1fleet.launch.wanted import STATE, want_of
 from r1fleet.preflight import TABLE, Answer, Finding, Ground, Reached, Verdict, Want, judge, worst
 from r1fleet.status.contact import Access, Contact
-from r1fleet.status.survey import lost_hosts
+from r1fleet.status.judge import DEGRADED, READY, STARTING, deployment_state
+from r1fleet.status.survey import lost_hosts, survey
 
 PATHS = ("/", "/tmp", "/dev/shm", STATE)
 ROOM = frozenset({"port", "leftovers", "gpu-busy", "shm"})
@@ -68,10 +69,20 @@ def preflight(plan: Plan | None, hosts: Sequence[Host], access: Access, observer
     """Check hosts, for a plan's ranks or for nothing in particular; nothing is changed."""
     with Contact(access, hosts) as contact:
         observer(Step("preflight", total=len(hosts), unit="hosts"))
-        ground, lost = look_around(contact, plan, with_room=True)
-        found = judge(ground)
+        stands = plan is not None and _stands(contact, plan)
+        if stands:
+            observer(Note("it runs: what its own ranks take up (ports, devices) is not looked at"))
+        ground, lost = look_around(contact, plan, with_room=not stands)
+        found = tuple(one for one in judge(ground) if not stands or one.check not in ROOM)
         observer(Step("preflight", "done", done=len(ground.reports), total=len(hosts), unit="hosts"))
     return Preflight(plan.name if plan else "", found, {**contact.lost, **lost})
+
+
+def _stands(contact: Contact, plan: Plan) -> bool:
+    """Tell whether a generation of the deployment runs now."""
+    seen = survey(contact, plan.name)
+    old = seen.record(plan.name)
+    return old is not None and deployment_state(old, seen.current_views(old))[0] in (STARTING, READY, DEGRADED)
 
 
 def look_around(contact: Contact, plan: Plan | None, *, with_room: bool) -> tuple[Ground, dict[str, FleetError]]:
