@@ -86,7 +86,6 @@ class Ground:
     wants: Mapping[str, Want] = field(default_factory=dict)
     reached: tuple[Reached, ...] | None = None
     answers: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
-    own_units: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
