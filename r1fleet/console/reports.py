@@ -22,7 +22,7 @@ def facts_lines(cluster: str, reports: Sequence[Report], lost: Mapping[str, Flee
     yield f"{cluster}: {len(reports)} hosts"
     rows = [tuple(clean(cell) for cell in _row(report)) for report in reports]
     heads = ("host", "system", "devices", "driver", "cuda", "network", "memory", "clock", "docker")
-    yield from columns(heads, rows)
+    yield from columns(heads, rows) if rows else ()
     for host, error in lost.items():
         yield f"  {host}: {one_line(error.what)}"
         if error.hint:
@@ -39,7 +39,8 @@ def preflight_lines(found: Preflight, inventory: str, *, everything: bool) -> It
     """Spell findings: how many there are, then what is wrong, on which hosts, why, and the command that mends it."""
     head = f"preflight of {found.deployment}" if found.deployment else "preflight of the hosts"
     counted = Counter(str(one.verdict) for one in found.findings)
-    yield f"{head}: " + ", ".join(f"{counted[verdict]} {verdict}" for verdict in Verdict if counted[verdict])
+    told = ", ".join(f"{counted[verdict]} {verdict}" for verdict in Verdict if counted[verdict])
+    yield f"{head}: {told or 'no host answered'}"
     alike: dict[Finding, list[str]] = {}
     for one in found.findings:
         if everything or one.verdict in (Verdict.WARN, Verdict.FAIL):
