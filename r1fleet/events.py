@@ -41,6 +41,22 @@ class Step(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer(Step):
+    """A step that moves bytes between hosts, with what moves right now.
+
+    ``rate`` and ``sending`` are bytes a second in and out, ``sent`` bytes so far; ``left`` is in seconds, 0 when
+    unknown; ``verifying`` names the files whose hash is being looked at.
+    """
+
+    rate: float = 0.0
+    sending: float = 0.0
+    sent: int = 0
+    peers: int = 0
+    left: float = 0.0
+    verifying: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Note(Event):
     """One line for the reader; ``level`` is info, warning or error."""
 

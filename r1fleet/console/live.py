@@ -20,7 +20,7 @@ from r1fleet.console.board import Board, Tally, few
 from r1fleet.console.errors import render_error
 from r1fleet.console.interface import Renderer
 from r1fleet.console.results import BAD, details, diff_lines, host_name, message, spoken, stat_lines, title
-from r1fleet.console.text import amount, clean, duration, one_line
+from r1fleet.console.text import amount, clean, duration, one_line, size
 from r1fleet.errors import FleetError
 from r1fleet.events import (
     EndpointReady,
@@ -33,6 +33,7 @@ from r1fleet.events import (
     Recap,
     Step,
     TaskResult,
+    Transfer,
 )
 
 _COLOURS = {
@@ -255,7 +256,8 @@ class LiveRenderer(Renderer):
         table = Table.grid(padding=(0, 1))
         for step in steps[:_MOST_ROWS]:
             bar: RenderableType = ProgressBar(step.total, min(step.done, step.total), 20) if step.total else Text("")
-            more = f"{amount(step.done, step.total, step.unit)}  {one_line(step.detail)}".strip()
+            now = f"{amount(step.done, step.total, step.unit)}  {_passing(step)}".rstrip()
+            more = f"{now}  {one_line(step.detail)}".strip()
             table.add_row(self._spinner, Text(one_line(step.name), "bold"), Text(step.host), bar, Text(more, "dim"))
         left_out = len(steps) - _MOST_ROWS
         return [table] if left_out <= 0 else [table, Text(f"and {left_out} more", "dim")]
@@ -272,3 +274,17 @@ class LiveRenderer(Renderer):
             last = Text(one_line(said), "dim", no_wrap=True, overflow="ellipsis")
             table.add_row(Text(name), Text(rank.host, "bold"), state, last)
         return [table]
+
+
+def _passing(step: Step) -> str:
+    """Spell what moves right now: rate, peers, time left, what is being verified."""
+    if not isinstance(step, Transfer):
+        return ""
+    parts = (
+        f"{size(step.rate)}/s" if step.rate else "",
+        f"sends {size(step.sending)}/s" if step.sending else "",
+        f"{step.peers} peers" if step.peers else "",
+        f"{duration(step.left)} left" if step.left else "",
+        f"verifies {few(step.verifying)}" if step.verifying else "",
+    )
+    return ", ".join(filter(None, parts))

@@ -54,15 +54,26 @@ def sync_directory(
         raise HostFailed(
             f"{path} has no manifest", where=Where(host=source.name), hint="only sealed folders are copied"
         )
-    lacking = _Spread(path, manifest, observer, become)
+    outcomes = stream((source, become), path, path, manifest, [(target, become) for target in targets], observer)
+    return Synced(path, manifest.digest, outcomes)
+
+
+Reach = tuple[Session, Become | None]
+"""A host's session, and the identity that the work there needs."""
+
+
+def stream(
+    source: Reach, folder: str, place: str, manifest: Manifest, targets: Sequence[Reach], observer: Observer = ignore
+) -> tuple[HostOutcome, ...]:
+    """Copy a sealed set from the source's ``folder`` to ``place`` on every target that lacks it, by the controller."""
+    lacking = _Spread(place, manifest, observer)
     with ThreadPoolExecutor(max(1, min(len(targets), 32))) as pool:
         held = list(pool.map(lacking.held, targets))
         missing = [target for target, outcome in zip(targets, held, strict=True) if outcome is None]
         if missing:
-            lacking.content = _collect(source, path, manifest, become)
+            lacking.content = _collect(*source, folder, manifest)
         done = {outcome.host: outcome for outcome in pool.map(lacking.bring, missing)}
-    outcomes = (outcome or done[target.name] for target, outcome in zip(targets, held, strict=True))
-    return Synced(path, manifest.digest, tuple(outcomes))
+    return tuple(outcome or done[target.name] for (target, _), outcome in zip(targets, held, strict=True))
 
 
 def read_manifest(session: Session, path: str, become: Become | None = None) -> Manifest | None:
@@ -80,38 +91,38 @@ def read_manifest(session: Session, path: str, become: Become | None = None) -> 
 class _Spread:
     """One sealed folder on its way to several hosts."""
 
-    def __init__(self, path: str, manifest: Manifest, observer: Observer, become: Become | None) -> None:
+    def __init__(self, path: str, manifest: Manifest, observer: Observer) -> None:
         self._path = path
         self._manifest = manifest
         self._observer = observer
-        self._become = become
         self.content = Path()
 
-    def held(self, target: Session) -> HostOutcome | None:
+    def held(self, reach: Reach) -> HostOutcome | None:
         """Return an outcome where the target holds the content already, or cannot tell."""
+        target, become = reach
         try:
-            found = read_manifest(target, self._path, self._become)
+            found = read_manifest(target, self._path, become)
         except FleetError as error:
             return self._ended(HostOutcome(target.name, error=error), 0.0)
         if found is None or found.digest != self._manifest.digest:
             return None
         return self._ended(HostOutcome(target.name), 0.0)
 
-    def bring(self, target: Session) -> HostOutcome:
+    def bring(self, reach: Reach) -> HostOutcome:
         """Stage the content on the target, and publish it there."""
+        target, become = reach
         begun = time.monotonic()
         self._observer(Step(STEP, "running", self._path, target.name, total=self._manifest.size, unit="bytes"))
-        place = PurePosixPath(self._path)
-        staged = str(place.with_name(f".{place.name}.{self._manifest.digest[:12]}.part"))
+        staged = staging(self._path, self._manifest)
         try:
-            _checked(target, self._copy(staged))
+            _checked(target, self._copy(staged, become))
             given = {"staged": staged, "target": self._path, "manifest": MANIFEST}
-            _checked(target, Call("fleet_publish", given, become=self._become))
+            _checked(target, Call("fleet_publish", given, become=become))
         except FleetError as error:
             return self._ended(HostOutcome(target.name, error=error), time.monotonic() - begun)
         return self._ended(HostOutcome(target.name, changed=True), time.monotonic() - begun)
 
-    def _copy(self, staged: str) -> Call:
+    def _copy(self, staged: str, become: Become | None) -> Call:
         text = self._manifest.text.encode()
         rows = [(file.path, file.sha256, file.size) for file in self._manifest.files]
         rows.append((MANIFEST, hashlib.sha256(text).hexdigest(), len(text)))
@@ -121,7 +132,7 @@ class _Spread:
         ]
         blobs = tuple(Blob(sha256, size, _Opener(self.content / path)) for path, sha256, size in rows)
         arguments = {"dest": f"{staged}/", "mode": "0644", "directory_mode": "0755", "_entries": entries}
-        return Call("copy", arguments, become=self._become, blobs=blobs)
+        return Call("copy", arguments, become=become, blobs=blobs)
 
     def _ended(self, outcome: HostOutcome, seconds: float) -> HostOutcome:
         size = self._manifest.size
@@ -152,7 +163,13 @@ class _Opener:
         return self.path.open("rb")
 
 
-def _collect(source: Session, path: str, manifest: Manifest, become: Become | None) -> Path:
+def staging(place: str, manifest: Manifest) -> str:
+    """Return the folder beside ``place`` where a set lies until it is whole."""
+    path = PurePosixPath(place)
+    return str(path.with_name(f".{path.name}.{manifest.digest[:12]}.part"))
+
+
+def _collect(source: Session, become: Become | None, path: str, manifest: Manifest) -> Path:
     """Return a folder of the cache with the whole content, fetched where it lacks files, and refused where unsound."""
     folder = cache_dir("weights", manifest.digest)
     with cache_lock(f"weights-{manifest.digest[:16]}"):
