@@ -17,20 +17,26 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class SealedFile:
-    """One file of a sealed folder, by its path inside."""
+    """One file of a sealed folder, by its path inside; ``git`` is the sha1 of its git blob, where a hub told it."""
 
     path: str
     size: int
     sha256: str
+    git: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All files of a sealed folder; ``digest`` is the same on every host that holds the same content."""
+    """All files of a sealed folder; ``digest`` is the same on every host that holds the same content.
+
+    ``revision`` is the commit and ``origin`` the source that they came from; empty where the folder was made here.
+    """
 
     name: str
     files: tuple[SealedFile, ...]
     text: str
+    revision: str = ""
+    origin: str = ""
 
     @property
     def digest(self) -> str:
@@ -50,6 +56,7 @@ def parse(text: str, where: Where) -> Manifest:
         found = json.loads(text)
         files = tuple(_file(row) for row in found["files"])
         name = str(found["name"])
+        revision, origin = str(found.get("revision") or ""), str(found.get("origin") or "")
     except (ValueError, KeyError, TypeError) as error:
         raise HostFailed(
             f"the manifest of the model is damaged: {error}", where=where, hint="remove the folder and make it again"
@@ -58,7 +65,7 @@ def parse(text: str, where: Where) -> Manifest:
         raise HostFailed(
             "the manifest of the model names no file", where=where, hint="remove the folder and make it again"
         )
-    return Manifest(name, files, text)
+    return Manifest(name, files, text, revision, origin)
 
 
 def _file(row: Any) -> SealedFile:
@@ -68,4 +75,4 @@ def _file(row: Any) -> SealedFile:
         raise ValueError(f"{path!r} is no path inside the folder")
     if size < 0 or not _SHA256.fullmatch(sha256):
         raise ValueError(f"size or sha256 of {path!r} is none")
-    return SealedFile(path, size, sha256)
+    return SealedFile(path, size, sha256, str(row.get("git") or ""))
