@@ -53,7 +53,7 @@ class Case:
             parts = [line for step in self.plan.preparations for line in (_files(step.files), step.command.lines())]
         elif self.container:
             parts.append(starts(self.plan)[self.rank].lines())
-        parts += [_files({file.path: file.content for file in self.plan.ranks[0].files if file.path.endswith(".txt")})]
+        parts += [_files({file.path: file.content for file in self.plan.ranks[0].files if file.path.endswith(READ)})]
         parts += [client.lines() for client in self.plan.clients]
         return "\n\n".join(part for part in parts if part)
 
@@ -96,6 +96,8 @@ def options(words: tuple[str, ...], same: Mapping[str, str] | None = None) -> tu
     return plain, found
 
 
+READ = (".txt", ".yaml")
+"""The files of a launch that a person reads, as opposed to scripts."""
 FLAGS = frozenset(
     {
         *("--trust-remote-code", "--enforce-eager", "--enable-reasoning", "--interactive", "--enable-p2p-check"),

@@ -1,4 +1,4 @@
-"""LMDeploy's API server, over several hosts by TurboMind or by PyTorch's data parallel; or one offline generation."""
+"""LMDeploy's API server, over several hosts by TurboMind, by Ray or by data parallel; or one offline generation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from r1fleet.engines.jobs import job_files, job_words
 from r1fleet.engines.network import device_environment, network_environment
 from r1fleet.engines.openai import Server, refuse_accelerator, refuse_prepare
 from r1fleet.engines.options import Written
+from r1fleet.engines.ray import PORTS, WORKERS, meeting_port, ray_environment, ray_files, ray_rank
 from r1fleet.engines.spellings import Spelling
 from r1fleet.errors import SpecError
 from r1fleet.spec import Deployment
+from r1fleet.topology.gang import Gang
 from r1fleet.topology.models import ModelShape
 
 SCRIPT: Final = "lmdeploy_generate.py"
@@ -63,14 +65,23 @@ class LMDeploy(Server):
             found["hosts"] = "LMDeploy's pipeline is planned on one host"
         return found
 
+    def ports(self, deployment: Deployment, gang: Gang) -> int:
+        """Return how many ports the leader takes; whether Ray is needed is not known before the model is."""
+        joined = len(gang.nodes) > 1 and gang.parallel.attention == 1
+        return PORTS if joined and deployment.args.get("backend") != "turbomind" else 1
+
     def command(self, request: RankRequest) -> Command:
         """Return the API server's command for one node, or the offline generation."""
         _refuse(request)
-        return _offline(request) if request.deployment.job else _serve(request)
+        if request.deployment.job:
+            return _offline(request)
+        return ray_rank(request, _serve(request)) if _by_ray(request) else _serve(request)
 
     def files(self, request: RankRequest) -> Mapping[str, str]:
-        """Return what the offline generation reads."""
-        return job_files(request, SCRIPT) if request.deployment.job else {}
+        """Return what the offline generation reads, or the start of a Ray cluster."""
+        if request.deployment.job:
+            return job_files(request, SCRIPT)
+        return ray_files() if _by_ray(request) else {}
 
     def notes(self, request: RankRequest) -> tuple[str, ...]:
         """Tell what was not checked, and what LMDeploy does in silence."""
@@ -117,52 +128,74 @@ def _offline(request: RankRequest) -> Command:
 
 
 def _meeting(request: RankRequest) -> Iterator[str]:
-    """Yield how hosts meet: TurboMind by an address, PyTorch's data parallel by variables."""
+    """Yield how hosts meet: TurboMind by an address, PyTorch's data parallel by variables, Ray by itself."""
     spell = Spelling("lmdeploy", request.deployment.engine_version).words
-    apart = request.gang.parallel.attention > 1
-    if apart:
-        yield from spell("backend", "pytorch")
-    elif request.hosts > 1:
-        yield from spell("backend", "turbomind")
-    if request.hosts > 1:
+    yield from spell("backend", _backend(request))
+    if request.hosts > 1 and not _by_ray(request):
         yield from spell("hosts", request.hosts)
         yield from spell("rank", request.node.rank)
-        yield from () if apart else spell("rendezvous", request.rendezvous)
+        yield from () if _apart(request) else spell("rendezvous", request.rendezvous)
+
+
+def _apart(request: RankRequest) -> bool:
+    """Tell whether attention is divided by data parallel."""
+    return request.gang.parallel.attention > 1
+
+
+def _backend(request: RankRequest) -> str | None:
+    """Return the backend that the division needs; None where LMDeploy or ``args`` may choose."""
+    if _apart(request):
+        return "pytorch"
+    if request.hosts == 1:
+        return None
+    return str(request.deployment.args.get("backend") or ("turbomind" if _turbomind(request) else "pytorch"))
+
+
+def _by_ray(request: RankRequest) -> bool:
+    """Tell whether hosts meet in a Ray cluster: PyTorch's tensor parallel knows no other way."""
+    return request.hosts > 1 and not _apart(request) and _backend(request) == "pytorch"
+
+
+def _turbomind(request: RankRequest) -> bool:
+    return (request.shape.family if request.shape else "") in TURBOMIND
 
 
 def _refuse(request: RankRequest) -> None:
-    name, deployment, apart = request.name, request.deployment, request.gang.parallel.attention > 1
-    if (request.hosts > 1 or apart) and "backend" in deployment.args:
+    name, chosen = request.name, request.deployment.args.get("backend")
+    if _apart(request) and chosen not in (None, "pytorch"):
         raise SpecError(
-            f"deployment {name}: args may not hold backend here: hosts meet through TurboMind, and data parallel "
-            "attention is PyTorch's",
-            hint="leave it out, or use engine: vllm or sglang",
+            f"deployment {name}: attention_data_parallel is of LMDeploy's PyTorch backend, not of {chosen}",
+            hint="leave backend out of args",
         )
-    if request.hosts == 1 or apart:
+    if request.hosts == 1 or _apart(request):
         return
     if ":" in request.gang.leader.address:
         raise SpecError(
             f"deployment {name}: LMDeploy cannot meet at the IPv6 address {request.gang.leader.address}",
             hint="set r1fleet_address to an IPv4 address",
         )
-    family = request.shape.family if request.shape else ""
-    if family not in TURBOMIND:
+    if chosen == "turbomind" and not _turbomind(request):
+        family = request.shape.family if request.shape else "this model"
         raise SpecError(
-            f"deployment {name}: over several hosts LMDeploy divides by TurboMind, which does not serve {family}; "
-            "its PyTorch engine would need a Ray cluster, which is not planned here",
-            hint=f"set attention_data_parallel: {request.hosts} or a multiple of it, or use engine: vllm or sglang",
+            f"deployment {name}: TurboMind does not serve {family}",
+            hint="leave backend out of args: hosts then meet in a Ray cluster; or set attention_data_parallel",
         )
 
 
 def _written(request: RankRequest) -> Written:
     deployment = request.deployment
-    return Written(request.name, "lmdeploy", deployment.engine_version, deployment.args, OWNED)
+    args = {key: value for key, value in deployment.args.items() if key != "backend" or _backend(request) is None}
+    return Written(request.name, "lmdeploy", deployment.engine_version, args, OWNED)
 
 
 def _environment(request: RankRequest) -> Mapping[str, str]:
     """Return the variables of one rank; what the user wrote wins."""
     base = dict(network_environment(request)) | dict(device_environment(request))
-    if request.gang.parallel.attention > 1:
+    if _by_ray(request):
+        base |= ray_environment(request)
+        base["LMDEPLOY_DIST_MASTER_ADDR"] = request.gang.leader.address
+        base["LMDEPLOY_DIST_MASTER_PORT"] = str(meeting_port(request))
+    if _apart(request):
         base["LMDEPLOY_DP_MASTER_ADDR"] = request.gang.leader.address
         base["LMDEPLOY_DP_MASTER_PORT"] = str(request.gang.rendezvous_port)
     return base | {"HF_HUB_OFFLINE": "1"} | request.deployment.env
@@ -175,6 +208,12 @@ def _notes(request: RankRequest) -> Iterator[str]:
         yield (
             f"every host answers on {each} ports, {port} to {port + each - 1}, one for each data parallel part: "
             "put `lmdeploy serve proxy` before them"
+        )
+    elif _by_ray(request):
+        last = request.gang.rendezvous_port + PORTS - 1
+        yield (
+            f"hosts meet in a Ray cluster: besides {request.gang.rendezvous_port} to {last} its workers take ports "
+            f"{WORKERS.start} to {WORKERS.stop - 1} on every host"
         )
     elif request.hosts > 1 and request.shape is None:
         yield (

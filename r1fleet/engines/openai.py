@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from r1fleet.command import Command
 from r1fleet.engines.interface import Kind, Preparation, RankRequest
@@ -75,12 +75,18 @@ class Server:
         )
 
 
+_OTHERWISE: Final[Mapping[str, str]] = {
+    "vastgenx": "set `accelerator: vastai`",
+    "llmdeploy": "set `accelerator: vastai`; LMDeploy, for NVIDIA's, is engine: lmdeploy",
+}
+
+
 def refuse_accelerator(name: str, engine: str, deployment: Deployment, *able: str) -> None:
     """Refuse an accelerator that an engine is not planned for."""
     if deployment.accelerator not in able:
         raise SpecError(
             f"deployment {name}: {KNOWN[engine].label} is not planned for accelerator {deployment.accelerator}",
-            hint=f"set `accelerator: {able[0]}`" if engine == "vastgenx" else "use engine: vllm",
+            hint=_OTHERWISE.get(engine, "use engine: vllm"),
         )
 
 

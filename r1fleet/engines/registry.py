@@ -7,6 +7,7 @@ from typing import Final
 
 from r1fleet.engines.deepseek import DeepSeek
 from r1fleet.engines.interface import Engine
+from r1fleet.engines.llmdeploy import LLMDeploy
 from r1fleet.engines.lmdeploy import LMDeploy
 from r1fleet.engines.sglang import SGLang
 from r1fleet.engines.transformers import Transformers
@@ -15,7 +16,8 @@ from r1fleet.engines.vllm import VLLM
 from r1fleet.errors import SpecError
 
 ENGINES: Final[Mapping[str, Engine]] = {
-    engine.name: engine for engine in (VLLM(), SGLang(), LMDeploy(), DeepSeek(), Transformers(), VastGenX())
+    engine.name: engine
+    for engine in (VLLM(), SGLang(), LMDeploy(), DeepSeek(), Transformers(), VastGenX(), LLMDeploy())
 }
 
 

@@ -37,7 +37,8 @@ KNOWN: Final[Mapping[str, Known]] = {
     "sglang": Known("SGLang", ("0.5.23", "0.4.3", "0.4.1"), "an older one is not known"),
     "lmdeploy": Known("LMDeploy", ("0.18", "0.7"), "an older one does not serve DeepSeek-V3"),
     "transformers": Known("transformers", ("5.23",), "an older one has no such server: `transformers serve` is newer"),
-    "vastgenx": Known("vastgenx", ("1.2", "1.1"), "before it came llmdeploy, which is started by a file of its own"),
+    "vastgenx": Known("vastgenx", ("1.2", "1.1"), "before it came llmdeploy: engine: llmdeploy"),
+    "llmdeploy": Known("llmdeploy", ("1.6",), "an older one is not known"),
     "deepseek": Known("DeepSeek's generate.py", (), ""),
 }
 """What an ``engine_version`` may be: between two tables the older one's spellings hold."""
@@ -122,6 +123,13 @@ SPELLINGS: Final[tuple[Row, ...]] = (
     Row("vastgenx", "bind", (1, 1), "--host {}"),
     Row("vastgenx", "port", (1, 1), "--port {}"),
     Row("vastgenx", "devices", (1, 1), "--llm_devices {}"),
+
+    Row("llmdeploy", "program", (1, 6), "llmdeploy api"),
+    Row("llmdeploy", "hosts", (1, 6), None),
+    Row("llmdeploy", "pipeline", (1, 6), None),
+    Row("llmdeploy", "data", (1, 6), None),
+    Row("llmdeploy", "expert", (1, 6), None),
+    Row("llmdeploy", "attention", (1, 6), None),
 
     Row("deepseek", "program", (0,), "torchrun"),
     Row("deepseek", "hosts", (0,), "--nnodes {}"),

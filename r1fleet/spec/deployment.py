@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 AUTO: Final = "auto"
 
-EngineName = Literal["sglang", "vllm", "lmdeploy", "deepseek", "transformers", "vastgenx"]
+EngineName = Literal["sglang", "vllm", "lmdeploy", "deepseek", "transformers", "vastgenx", "llmdeploy"]
 RuntimeName = Literal["docker", "venv"]
 Accelerator = Literal["nvidia", "vastai", "cpu"]
 

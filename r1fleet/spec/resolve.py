@@ -19,6 +19,7 @@ DEFAULT_PORTS: Mapping[str, int] = {
     "lmdeploy": 23333,
     "transformers": 8000,
     "vastgenx": 9000,
+    "llmdeploy": 7863,
 }
 IMAGES: Mapping[tuple[str, str], str] = {
     ("sglang", "nvidia"): "lmsysorg/sglang:v{}",

@@ -31,6 +31,9 @@ FAMILY: Final = "deepseek_v3"
 DISTILLED: Final = ("qwen2", "llama")
 """Families that the vendor compiles (vamc) and serves with an engine of its own."""
 
+COMPILED: Final = ("vastgenx", "llmdeploy")
+"""The vendor's engines that serve what vamc has compiled."""
+
 
 def limit_of(ways: Parallelism) -> Limit | None:
     """Return the vendor's row for a division."""
@@ -41,19 +44,19 @@ def refusals(ground: Ground, shape: ModelShape | None, ways: Parallelism) -> Ite
     """Tell what the vendor's stack does not do."""
     if ground.hosts > 1:
         yield "Vastai cards have no tensor or pipeline parallel across hosts; give every host its own replica"
-    if ground.engine == "vastgenx":
-        yield from _compiled(shape, ways)
+    if ground.engine in COMPILED:
+        yield from _compiled(ground.engine, shape, ways)
     elif shape is not None and shape.family in DISTILLED:
         yield "the vendor documents distilled models on its own engine only: use engine: vastgenx"
     elif shape is not None and shape.quant_block:
         yield from _fp8(ground, shape, ways)
 
 
-def _compiled(shape: ModelShape | None, ways: Parallelism) -> Iterator[str]:
+def _compiled(engine: str, shape: ModelShape | None, ways: Parallelism) -> Iterator[str]:
     if shape is not None and shape.family and shape.family not in DISTILLED:
-        yield f"vastgenx serves compiled Qwen and Llama models, not {shape.family}: use engine: vllm"
+        yield f"{engine} serves compiled Qwen and Llama models, not {shape.family}: use engine: vllm"
     if ways.pipeline > 1 or ways.data > 1:
-        yield "vastgenx divides a model by tensor parallel only"
+        yield f"{engine} divides a model by tensor parallel only"
 
 
 def _fp8(ground: Ground, shape: ModelShape, ways: Parallelism) -> Iterator[str]:

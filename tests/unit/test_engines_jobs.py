@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from r1fleet.cli import main as cli
 from r1fleet.errors import SpecError
@@ -191,6 +192,43 @@ def test_int8_names_its_calibration_data() -> None:
 )
 def test_what_vastgenx_cannot_do_is_refused(more: dict[str, Any], message: str) -> None:
     assert message in refusal({**COMPILED, **more})
+
+
+LLMDEPLOY: dict[str, Any] = {
+    **COMPILED,
+    "engine": "llmdeploy",
+    "venv": "/opt/llmdeploy",
+    "args": {"model_deploy_config": "/w/m_deploy.json", "tp_elf_path_list": ["/opt/elf"]},
+}
+
+
+def test_llmdeploy_is_started_by_a_file_that_the_plan_writes() -> None:
+    plan = planned({**LLMDEPLOY, "bind": "10.0.0.5", "max_model_len": 4096, "rendezvous_port": 21000})
+    argv = plan.ranks[0].command.argv
+    written = yaml.safe_load(next(file.content for file in plan.ranks[0].files if file.path == argv[-1]))
+
+    assert argv[:2] == ("/opt/llmdeploy/bin/llmdeploy", "api")
+    assert plan.preparations[-1].command.argv[:2] == ("/opt/llmdeploy/bin/vamc", "compile")
+    assert written["api"] == {"server_host": "10.0.0.5", "server_port": 7863}
+    assert written["model"]["model_name"] == "DeepSeek-R1-Distill-Llama-8B-fp16-tp4-1024-4096"
+    assert written["model"]["tp_device_ids_list"] == [0, 1, 2, 3]
+    assert (written["model"]["publish_port"], written["model"]["subscribe_port"]) == (21000, 21001)
+    assert written["model"]["max_answer_tokens"] == 4096
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"args": {}}, "llmdeploy needs args.model_deploy_config"),
+        ({"args": {"model_deploy_config": "/m"}}, "llmdeploy needs args.tp_elf_path_list"),
+        ({"args": {**LLMDEPLOY["args"], "tok_k": 2}}, "did you mean top-k"),
+        ({"args": {**LLMDEPLOY["args"], "server_port": 1}}, "use the deployment's key port"),
+        ({"accelerator": "nvidia", "machine": "1xH200"}, "LMDeploy, for NVIDIA's, is engine: lmdeploy"),
+        ({"engine_version": "1.5"}, "the oldest known is 1.6"),
+    ],
+)
+def test_what_llmdeploy_cannot_do_is_refused(more: dict[str, Any], message: str) -> None:
+    assert message in refusal({**LLMDEPLOY, **more})
 
 
 def test_vastgenx_spells_its_options_with_underscores() -> None:

@@ -24,6 +24,10 @@ def request(rank: int = 0, *, hosts: int = 1, leader: str = "10.0.0.1", **more: 
     return RankRequest("r1", deployment, Gang(0, nodes, Parallelism(4 * hosts), 20000), nodes[rank])
 
 
+def shaped(asked: RankRequest) -> RankRequest:
+    return replace(asked, shape=known_shape(asked.deployment.model), folder="/f")
+
+
 def test_one_host() -> None:
     assert (
         LMDEPLOY.command(request(max_model_len=8192, args={"cache-max-entry-count": 0.5})).lines()
@@ -73,14 +77,17 @@ def test_every_generated_option_is_one_of_lmdeploys() -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"args": {"backend": "pytorch"}}, "hosts meet through TurboMind"),
+        (
+            {"args": {"backend": "turbomind"}, "model": "deepseek-ai/DeepSeek-R1"},
+            "TurboMind does not serve deepseek_v3",
+        ),
         ({"args": {"tp": 2}}, "use the deployment's key tensor_parallel"),
         ({"leader": "fd00::1"}, "cannot meet at the IPv6 address fd00::1"),
     ],
 )
 def test_what_it_cannot_do_is_refused(more: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError) as caught:
-        LMDEPLOY.command(request(hosts=2, **more))
+        LMDEPLOY.command(shaped(request(hosts=2, **more)))
     assert message in str(caught.value)
 
 
@@ -94,12 +101,66 @@ def test_another_accelerator_is_refused() -> None:
         LMDEPLOY.refuse("r1", request(accelerator="cpu").deployment, None)
 
 
-def test_deepseek_over_several_hosts_is_divided_by_data_parallel_attention() -> None:
-    shape = known_shape("deepseek-ai/DeepSeek-R1")
-    asked = replace(request(1, hosts=2, model="deepseek-ai/DeepSeek-R1"), shape=shape)
+def test_deepseek_over_several_hosts_meets_in_a_ray_cluster() -> None:
+    leader, worker = (shaped(request(rank, hosts=2, model="deepseek-ai/DeepSeek-R1")) for rank in (0, 1))
 
-    with pytest.raises(SpecError, match="TurboMind, which does not serve deepseek_v3"):
-        LMDEPLOY.command(asked)
+    assert (
+        LMDEPLOY.command(leader).lines()
+        == """\
+GLOO_SOCKET_IFNAME=eth0 \\
+    NCCL_SOCKET_IFNAME=eth0 \\
+    RAY_ADDRESS=10.0.0.1:20000 \\
+    LMDEPLOY_DIST_MASTER_ADDR=10.0.0.1 \\
+    LMDEPLOY_DIST_MASTER_PORT=20007 \\
+    HF_HUB_OFFLINE=1 \\
+    python3 /f/ray_rank.py \\
+    --temporary /tmp/ray-20000 \\
+    -- ray start \\
+    --head \\
+    --include-dashboard=false \\
+    --node-ip-address=10.0.0.1 \\
+    --num-gpus=4 \\
+    --port=20000 \\
+    --node-manager-port=20001 \\
+    --object-manager-port=20002 \\
+    --runtime-env-agent-port=20003 \\
+    --dashboard-agent-grpc-port=20004 \\
+    --dashboard-agent-listen-port=20005 \\
+    --metrics-export-port=20006 \\
+    --min-worker-port=10002 \\
+    --max-worker-port=19999 \\
+    --temp-dir=/tmp/ray-20000 \\
+    --disable-usage-stats \\
+    -- lmdeploy serve api_server /w/m \\
+    --model-name deepseek-ai/DeepSeek-R1 \\
+    --server-name 0.0.0.0 \\
+    --server-port 23333 \\
+    --tp 8 \\
+    --backend pytorch"""
+    )
+    assert LMDEPLOY.command(worker).argv[1:7] == (
+        "/f/ray_rank.py", "--wait-for", "10.0.0.1:20000", "--temporary", "/tmp/ray-20000", "--",
+    )  # fmt: skip
+    assert LMDEPLOY.command(worker).argv[7:12] == (
+        "ray", "start", "--address=10.0.0.1:20000", "--block", "--node-ip-address=10.0.0.2",
+    )  # fmt: skip
+    assert "RAY_ADDRESS" not in dict(LMDEPLOY.command(worker).env)
+    assert set(LMDEPLOY.files(worker)) == {"ray_rank.py"}
+    assert LMDEPLOY.ports(leader.deployment, leader.gang) == 8
+    assert "workers take ports 10002 to 19999 on every host" in LMDEPLOY.notes(leader)[0]
+
+
+def test_a_model_of_turbomind_meets_in_a_ray_cluster_where_pytorch_is_asked_for() -> None:
+    words = LMDEPLOY.command(shaped(request(hosts=2, args={"backend": "pytorch"}))).argv
+
+    assert words.count("--backend") == 1
+    assert "--nnodes" not in words
+    assert "--head" in words
+
+
+def test_deepseek_over_several_hosts_may_be_divided_by_data_parallel_attention() -> None:
+    asked = shaped(request(1, hosts=2, model="deepseek-ai/DeepSeek-R1"))
+
     apart = replace(asked, gang=replace(asked.gang, parallel=Parallelism(16, expert=16, attention=16)))
     assert (
         LMDEPLOY.command(apart).lines()

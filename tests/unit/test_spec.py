@@ -72,7 +72,8 @@ def test_all_problems_are_told_together() -> None:
         deployments({"deployments": {"r1": LEAST | {"port": 70000, "engine": "vlm"}, "r2": {"engine": "vllm"}}})
 
     assert [one.what for one in caught.value.problems] == [
-        "deployment r1: engine is 'vlm'; it can be sglang, vllm, lmdeploy, deepseek, transformers or vastgenx",
+        "deployment r1: engine is 'vlm'; it can be sglang, vllm, lmdeploy, deepseek, transformers, vastgenx or "
+        "llmdeploy",
         "deployment r1: port is 70000; it must be less than or equal to 65535",
         "deployment r2 has no model",
         "deployment r2 has no hosts",
