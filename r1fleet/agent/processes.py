@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+
+UNIT = "R1FLEET_UNIT"
+"""The variable by which an entry script marks all that it starts."""
 
 LISTEN = "0A"
 ESTABLISHED = "01"
 PAGE = os.sysconf("SC_PAGE_SIZE")
+_SERVICE = re.compile(rb"/(r1fleet-[A-Za-z0-9_.-]+)\.service(?:/|$)", re.MULTILINE)
+_MARK = re.compile(rb"(?:^|\0)R1FLEET_UNIT=(r1fleet-[A-Za-z0-9_.-]+)(?:\0|$)")
 
 
 def all_pids() -> list[int]:
@@ -20,20 +26,26 @@ def command_of(pid: int) -> str:
     return words[:200] or _read("/proc/%d/comm" % pid).decode("utf-8", "replace").strip()
 
 
-def cgroups() -> dict[int, str]:
-    """Map each process to the text of its /proc/PID/cgroup."""
+def owners() -> dict[int, set[str]]:
+    """Map each process to the names of r1fleet's own that it belongs to.
+
+    A service's processes are in its cgroup; those of containers and of sessions, and whoever left a cgroup, carry the
+    name in their environment.
+    """
     found = {}
     for pid in all_pids():
-        text = _read("/proc/%d/cgroup" % pid).decode("utf-8", "replace")
-        if text:
-            found[pid] = text
+        names = {name.decode() for name in _SERVICE.findall(_read("/proc/%d/cgroup" % pid))}
+        mark = _MARK.search(_read("/proc/%d/environ" % pid))
+        if mark:
+            names.add(mark.group(1).decode())
+        if names:
+            found[pid] = names
     return found
 
 
-def members(groups: dict[int, str], unit: str) -> list[int]:
-    """Pick the processes that live in the cgroup of a systemd unit (``name.service``), at any depth."""
-    word = "/%s.service" % unit
-    return sorted(pid for pid, text in groups.items() if _within(text, word))
+def members(owners: dict[int, set[str]], unit: str) -> list[int]:
+    """Pick the processes that belong to a name."""
+    return sorted(pid for pid, names in owners.items() if unit in names)
 
 
 def resident(pids: list[int]) -> int:
@@ -110,14 +122,6 @@ def address(text: str) -> str:
     if len(raw) == 4:
         return ".".join(str(byte) for byte in raw)
     return ":".join("%x" % int.from_bytes(raw[start : start + 2], "big") for start in range(0, 16, 2))
-
-
-def _within(text: str, word: str) -> bool:
-    for line in text.splitlines():
-        path = line.split(":", 2)[-1]
-        if path.endswith(word) or (word + "/") in path:
-            return True
-    return False
 
 
 def _sockets() -> list[list[str]]:

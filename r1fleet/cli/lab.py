@@ -32,10 +32,14 @@ def up(
         int, typer.Option("--hosts", metavar="N", help="How many hosts at least; a lab grows, it never shrinks.")
     ] = 2,
     name: Name = "lab",
+    *,
+    docker: Annotated[
+        bool, typer.Option("--docker", help="Hosts with a docker engine; settled when the lab is made.")
+    ] = False,
 ) -> None:
     """Bring a lab up: start what is missing, heal what is broken, leave the rest alone."""
     with renderer() as console:
-        made = lab.up(name, hosts=hosts, observer=console)
+        made = lab.up(name, hosts=hosts, docker=docker, observer=console)
     option = "" if name == "lab" else f" --name {name}"
     typer.echo(f"inventory: {made.inventory}")
     typer.echo(f"a shell:   r1fleet lab ssh{option} {made.hosts[0].name}")
@@ -106,7 +110,8 @@ def heal(host: HostName, name: Name = "lab") -> None:
 
 def _table(one: lab.LabStatus) -> str:
     proxy = one.proxy if one.proxy_running else "down"
-    rows = [f"lab {one.name}  {one.network}  packages by way of {proxy}", f"  inventory {one.inventory}"]
+    engine = "  docker" if one.docker else ""
+    rows = [f"lab {one.name}  {one.network}  packages by way of {proxy}{engine}", f"  inventory {one.inventory}"]
     rows.append(f"  {'host':<6}{'address':<14}{'state':<11}{'memory':>10}{'processes':>11}{'uptime':>12}")
     for host in one.hosts:
         memory = f"{host.memory / 2**20:.1f} MiB"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from r1fleet.command import cmd
@@ -13,6 +14,8 @@ from r1fleet.lab.recipe import USERS
 from r1fleet.lab.shell import run, succeeds
 
 _HOST_KEY = "etc/ssh/ssh_host_ed25519_key"
+_LAYERS = ("base", "layer")
+"""Links in a host's folder to what its disk stands on, the lowest first."""
 
 
 def make_key(path: Path, comment: str) -> None:
@@ -35,16 +38,19 @@ def true_key(host: LabHost) -> str:
     return public_key(host.upper / _HOST_KEY)
 
 
-def mount_disk(lab: Lab, host: LabHost, base: Path) -> None:
-    """Mount the host's root; a disk that exists is kept with the base image it was made on."""
+def mount_disk(lab: Lab, host: LabHost, layers: Sequence[Path]) -> None:
+    """Mount the host's root; a disk that exists is kept with the base image, and the layers over it, it was made on.
+
+    The base image is the first of ``layers``; without any, they are the disk's own.
+    """
     if os.path.ismount(host.root):
         return
-    base = _settle_base(host, base)
-    for folder in (host.upper, host.folder / "work", host.root):
+    lower = ":".join(str(layer) for layer in reversed(_settle_layers(lab, host, layers)))
+    for folder in (host.upper, host.folder / "work", host.root, *([host.docker] if lab.docker else [])):
         folder.mkdir(parents=True, exist_ok=True)
     host.upper.chmod(0o755)
     _give_identity(lab, host)
-    options = f"lowerdir={base},upperdir={host.upper},workdir={host.folder / 'work'}"
+    options = f"lowerdir={lower},upperdir={host.upper},workdir={host.folder / 'work'}"
     if set(",:\\") & set(str(host.folder)):
         raise LabError(f"the cache folder {lab.folder} holds a comma, colon or backslash", hint="set R1FLEET_CACHE")
     if not succeeds(cmd("mount", "-t", "overlay", {"-o": options}, f"{lab.cgroup}-{host.name}", str(host.root))):
@@ -58,15 +64,17 @@ def erase_disk(host: LabHost) -> None:
         shutil.rmtree(host.folder)
 
 
-def _settle_base(host: LabHost, base: Path) -> Path:
-    link = host.folder / "base"
-    if link.is_symlink() and link.readlink().is_dir():
-        return link.readlink()
-    if host.folder.exists():
-        shutil.rmtree(host.folder)
+def _settle_layers(lab: Lab, host: LabHost, layers: Sequence[Path]) -> list[Path]:
+    kept = [link.readlink() for link in (host.folder / name for name in _LAYERS) if link.is_symlink()]
+    if kept and all(layer.is_dir() for layer in kept):
+        return kept
+    if not layers:
+        raise LabError(f"host {host.name} of lab {lab.name} was never booted", hint="r1fleet lab up")
+    erase_disk(host)
     host.folder.mkdir(parents=True, mode=0o700)
-    link.symlink_to(base)
-    return base
+    for name, layer in zip(_LAYERS, layers, strict=False):
+        (host.folder / name).symlink_to(layer)
+    return list(layers)
 
 
 def _give_identity(lab: Lab, host: LabHost) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from r1fleet.cache import cache_lock
@@ -88,7 +88,7 @@ def heal_host(name: str, host_name: str, observer: Observer = ignore) -> None:
         observer(Step("heal", "done", host=host.name))
 
 
-def revive(tree: Tree, lab: Lab, host: LabHost, base: Path | None = None) -> None:
+def revive(tree: Tree, lab: Lab, host: LabHost, layers: Sequence[Path] = ()) -> None:
     """Bring a host back from whatever state it is in, up to its boot; a healthy one is left alone."""
     group = host_group(tree, lab, host)
     group.thaw()
@@ -97,16 +97,9 @@ def revive(tree: Tree, lab: Lab, host: LabHost, base: Path | None = None) -> Non
         group.kill()
     ensure_host(lab, host)
     if not is_powered(tree, lab, host):
-        mount_disk(lab, host, base or _base_of(lab, host))
+        mount_disk(lab, host, layers)
         power_on(tree, lab, host)
     _record(host).unlink(missing_ok=True)
-
-
-def _base_of(lab: Lab, host: LabHost) -> Path:
-    link = host.folder / "base"
-    if not link.is_symlink():
-        raise LabError(f"host {host.name} of lab {lab.name} was never booted", hint="r1fleet lab up")
-    return link.readlink()
 
 
 def _record(host: LabHost) -> Path:

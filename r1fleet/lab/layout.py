@@ -46,6 +46,11 @@ class LabHost:
         return self.folder / "root"
 
     @property
+    def docker(self) -> Path:
+        """What the host sees as /var/lib/docker: overlays cannot stand on the overlay that its disk is."""
+        return self.folder / "docker"
+
+    @property
     def console(self) -> Path:
         """What the host's boot has written."""
         return self.folder / "console.log"
@@ -53,12 +58,16 @@ class LabHost:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """One lab: ``number`` picks its network 10.77.<number>.0/24 and all names that the kernel sees."""
+    """One lab: ``number`` picks its network 10.77.<number>.0/24 and all names that the kernel sees.
+
+    ``docker`` tells whether its hosts have a docker engine.
+    """
 
     name: str
     number: int
     size: int
     folder: Path
+    docker: bool = False
 
     @property
     def hosts(self) -> tuple[LabHost, ...]:

@@ -45,7 +45,7 @@ def power_on(tree: Tree, lab: Lab, host: LabHost) -> None:
     group = host_group(tree, lab, host)
     group.make()
     boxes = " ".join(map(str, group.box))
-    loop = cmd("sh", "-c", _LOOP, "r1fleet-lab-power", boxes, _nspawn(host).argv, env=dict(_nspawn(host).env))
+    loop = cmd("sh", "-c", _LOOP, "r1fleet-lab-power", boxes, _nspawn(lab, host).argv, env=dict(_nspawn(lab, host).env))
     detach(loop, group, host.console)
 
 
@@ -102,7 +102,7 @@ def await_greeting(tree: Tree, lab: Lab, host: LabHost, *, within: float = 60.0)
         )
 
 
-def _nspawn(host: LabHost) -> Command:
+def _nspawn(lab: Lab, host: LabHost) -> Command:
     return cmd(
         "systemd-nspawn",
         {
@@ -118,7 +118,10 @@ def _nspawn(host: LabHost) -> Command:
             "--resolv-conf": "off",
             "--timezone": "off",
             "--console": "pipe",
-            "--capability": "CAP_NET_ADMIN",
+            "--capability": "all" if lab.docker else "CAP_NET_ADMIN",
+            # What runc and containerd ask of the kernel beyond what nspawn lets through.
+            "--system-call-filter": "@keyring bpf" if lab.docker else None,
+            "--bind": f"{host.docker}:/var/lib/docker" if lab.docker else None,
             "--kill-signal": "SIGRTMIN+3",
             # nspawn's own is a tenth of memory; a machine's is half, and engines fill it.
             "--tmpfs": "/dev/shm:size=50%,mode=1777",

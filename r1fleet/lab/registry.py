@@ -35,16 +35,22 @@ def find(name: str) -> Lab:
     raise LabError(f"there is no lab called {name}", hint=hint)
 
 
-def claim(name: str, size: int) -> Lab:
-    """Return the lab called ``name``, recorded with at least ``size`` hosts and a number of its own."""
+def claim(name: str, size: int, *, docker: bool = False) -> Lab:
+    """Return the lab called ``name``, recorded with at least ``size`` hosts and a number of its own.
+
+    Whether its hosts have a docker engine is settled when it is made; LabError if one without is to get one.
+    """
     with cache_lock("lab"):
         known = {lab.name: lab for lab in labs()}
         lab = known.get(check_name(name))
         if lab is None:
             number = _free_number({other.number for other in known.values()})
-            lab = Lab(name, number, size, cache_dir("lab", name))
+            lab = Lab(name, number, size, cache_dir("lab", name), docker)
+        elif docker and not lab.docker:
+            hint = f"`r1fleet lab down --name {name}` first, or give another --name"
+            raise LabError(f"lab {name} is up without docker, and hosts that run get none", hint=hint)
         lab = replace(lab, size=max(size, lab.size))
-        write_atomic(lab.folder / RECORD, json.dumps({"number": lab.number, "size": lab.size}))
+        write_atomic(lab.folder / RECORD, json.dumps({"number": lab.number, "size": lab.size, "docker": lab.docker}))
         return lab
 
 
@@ -56,7 +62,9 @@ def forget(lab: Lab) -> None:
 def _read(path: Path) -> Lab:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return Lab(path.parent.name, int(record["number"]), int(record["size"]), path.parent)
+        return Lab(
+            path.parent.name, int(record["number"]), int(record["size"]), path.parent, record.get("docker") is True
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise LabError(
             f"the lab's record {path} is damaged", hint="remove the file and run `r1fleet lab up`"

@@ -37,6 +37,7 @@ class LabStatus:
     inventory: str
     proxy: str
     proxy_running: bool
+    docker: bool
     hosts: tuple[HostStatus, ...]
 
 
@@ -53,7 +54,7 @@ def _look(tree: Tree, lab: Lab) -> LabStatus:
     with ThreadPoolExecutor(max_workers=16) as pool:
         hosts = tuple(pool.map(lambda host: _look_at_host(tree, lab, host), lab.hosts))
     running = bool(proxy_group(tree, lab).pids())
-    return LabStatus(lab.name, lab.prefix, str(lab.inventory), lab.proxy, running, hosts)
+    return LabStatus(lab.name, lab.prefix, str(lab.inventory), lab.proxy, running, lab.docker, hosts)
 
 
 def _look_at_host(tree: Tree, lab: Lab, host: LabHost) -> HostStatus:

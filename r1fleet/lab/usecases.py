@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from r1fleet.lab.disk import erase_disk, make_key
 from r1fleet.lab.faults import fault_of, revive
 from r1fleet.lab.ground import check_ground, check_root
 from r1fleet.lab.handout import remove_if_empty, take_back, write_handout
+from r1fleet.lab.layer import HOST_SPACE, ensure_layer, require_space
 from r1fleet.lab.layout import USER, Lab, LabHost, check_name, check_size
 from r1fleet.lab.network import ensure_switch, is_ours
 from r1fleet.lab.power import await_greeting, is_powered
@@ -33,18 +34,21 @@ def up(
     name: str = "lab",
     *,
     hosts: int = 2,
+    docker: bool = False,
     extra_vars: Mapping[str, Any] | None = None,
     observer: Observer = ignore,
 ) -> Lab:
     """Bring the lab called ``name`` up with at least ``hosts`` hosts, all of them answering.
 
-    What runs already stays as it is; what is broken is healed. ``extra_vars`` go into the inventory.
+    What runs already stays as it is; what is broken is healed. ``docker`` gives its hosts a docker engine;
+    ``extra_vars`` go into the inventory.
     """
     check_ground()
     check_size(hosts)
     with cache_lock(f"lab-{check_name(name)}"):
         base = ensure_base(observer)
-        lab = claim(name, hosts)
+        lab = claim(name, hosts, docker=docker)
+        layers = (base, *_docker_layer(lab, base, observer))
         tree = detect()
         began = time.monotonic()
         for folder in sweep(tree):
@@ -52,7 +56,7 @@ def up(
         _make_room_for_watches(observer)
         ensure_switch(lab)
         make_key(lab.key, f"r1fleet lab {lab.name}")
-        _boot(tree, lab, base, observer)
+        _boot(tree, lab, layers, observer)
         write_handout(lab, extra_vars)
         detail = f"{len(lab.hosts)} hosts, {lab.inventory}"
         observer(Step(f"lab {lab.name}", "done", detail, seconds=time.monotonic() - began))
@@ -84,13 +88,20 @@ def ssh_command(name: str, host: str, *words: str, user: str = USER) -> Command:
     return find(name).ssh(host, *words, user=user)
 
 
-def _boot(tree: Tree, lab: Lab, base: Path, observer: Observer) -> None:
+def _docker_layer(lab: Lab, base: Path, observer: Observer) -> Iterator[Path]:
+    if lab.docker:
+        yield ensure_layer(base, observer)
+        new = [host for host in lab.hosts if not host.docker.exists()]
+        require_space(lab.folder, len(new) * HOST_SPACE, f"docker on {len(new)} hosts")
+
+
+def _boot(tree: Tree, lab: Lab, layers: Sequence[Path], observer: Observer) -> None:
     """Start the proxy and all hosts that are not up, at the same time."""
     missing = [host for host in lab.hosts if fault_of(host) or not is_powered(tree, lab, host)]
     began = time.monotonic()
 
     def start(host: LabHost) -> None:
-        revive(tree, lab, host, base)
+        revive(tree, lab, host, layers)
         await_greeting(tree, lab, host, within=60.0 + len(missing))
 
     with ThreadPoolExecutor(max_workers=min(32, len(lab.hosts) + 1)) as pool:

@@ -9,7 +9,7 @@ from typing import Any
 from r1fleet.launch.options import LaunchOptions
 from r1fleet.launch.plan import Plan
 from r1fleet.launch.record import judge_files, secrets
-from r1fleet.runtimes import HostFile, runtime_of, secrets_text
+from r1fleet.runtimes import HostFile, owner_of, runtime_of, secrets_text
 from r1fleet.status.judge import STARTING
 from r1fleet.status.record import Current, DeploymentRecord, folder_of, generation_folder
 
@@ -44,8 +44,12 @@ def _files(
         if rank.node.host != host:
             continue
         rows += [_row(file) for file in (*runtime.files(rank.process), *rank.files)]
+        owner = owner_of(rank.process)
         if rank.process.secrets:
-            rows.append({**_row(HostFile(rank.process.secrets, text, 0o400)), "owner": rank.process.user})
+            rows.append({**_row(HostFile(rank.process.secrets, text, 0o400)), "owner": owner})
+        if rank.process.image is not None and rank.process.image.container.user:
+            # Inside, the engine opens its log by itself.
+            rows.append({**_row(HostFile(rank.process.log, "")), "owner": owner})
     for gang in plan.gangs:
         if gang.leader.host == host:
             rows += [_row(file) for file in judge_files(plan, gang, record, python)]

@@ -11,7 +11,7 @@ from typing import Any
 
 from r1fleet.agent import process, soundness
 from r1fleet.agent.context import Context, ModuleFailed
-from r1fleet.agent.processes import cgroups, command_of, listeners
+from r1fleet.agent.processes import command_of, listeners, owners
 
 ARGUMENTS = {"checks": {"type": "list", "required": True}}
 LOCAL = True
@@ -94,8 +94,8 @@ def _resolves(row: dict[str, Any]) -> dict[str, Any]:
 
 def _leftovers(row: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, list[int]] = {}
-    for pid, text in cgroups().items():
-        for name in set(re.findall(r"/(r1fleet-[^/\n]+)\.service", text)):
+    for pid, names in owners().items():
+        for name in names:
             if re.match(row["pattern"], name):
                 found.setdefault(name, []).append(pid)
     if not found:

@@ -47,15 +47,21 @@ def run(ctx: Context) -> dict[str, Any]:
 
 
 def _file(ctx: Context, row: dict[str, Any]) -> None:
-    owner = None
-    if row.get("owner"):
-        try:
-            entry = pwd.getpwnam(row["owner"])
-        except KeyError:
-            ctx.fail("there is no user %s on this host" % row["owner"])
-        owner = (entry.pw_uid, entry.pw_gid)
+    owner = _owner(ctx, row["owner"]) if row.get("owner") else None
     os.makedirs(os.path.dirname(row["path"]), mode=0o755, exist_ok=True)
     _write(row["path"], row["content"], row["mode"], owner)
+
+
+def _owner(ctx: Context, name: str) -> tuple[int, int]:
+    """Find an account by its name, or take its number (``1000`` or ``1000:1000``)."""
+    user, _, group = name.partition(":")
+    if user.isdigit():
+        return int(user), int(group or user)
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        return ctx.fail("there is no user %s on this host" % name)
+    return entry.pw_uid, entry.pw_gid
 
 
 def _write(path: str, text: str, mode: int, owner: tuple[int, int] | None = None) -> None:

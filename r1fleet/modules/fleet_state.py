@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from r1fleet.agent.context import Context, ModuleFailed
-from r1fleet.agent.processes import cgroups, members, oldest, resident
+from r1fleet.agent.processes import members, oldest, owners, resident
 
 ARGUMENTS = {
     "root": {"type": "path", "default": "/var/lib/r1fleet"},
@@ -35,7 +35,7 @@ NO_ERROR = re.compile(
 def run(ctx: Context) -> dict[str, Any]:
     """Read plans, locks, ranks, verdicts and logs of one deployment or all."""
     root = ctx.args["root"]
-    groups = cgroups()
+    groups = owners()
     names = [ctx.args["deployment"]] if ctx.args["deployment"] else _folders(root)
     found = [_deployment(ctx, os.path.join(root, name), name, groups) for name in names]
     known = {rank["name"] for one in found for rank in one["ranks"]}
@@ -59,7 +59,7 @@ def _folders(root: str) -> list[str]:
     return [name for name in names if any(os.path.exists(os.path.join(root, name, mark)) for mark in marks)]
 
 
-def _deployment(ctx: Context, folder: str, name: str, groups: dict[int, str]) -> dict[str, Any]:
+def _deployment(ctx: Context, folder: str, name: str, groups: dict[int, set[str]]) -> dict[str, Any]:
     view: dict[str, Any] = {"name": name, "problem": "", "plan": None, "ranks": [], "gangs": []}
     view["current"], problem = _json(os.path.join(folder, "current.json"))
     view["lock"], _ = _json(os.path.join(folder, "lock", "owner.json"))
@@ -78,7 +78,7 @@ def _deployment(ctx: Context, folder: str, name: str, groups: dict[int, str]) ->
     return view
 
 
-def _rank(ctx: Context, rank: dict[str, Any], groups: dict[int, str]) -> dict[str, Any]:
+def _rank(ctx: Context, rank: dict[str, Any], groups: dict[int, set[str]]) -> dict[str, Any]:
     pids = members(groups, rank["name"])
     return {
         "rank": rank["rank"],
@@ -100,7 +100,7 @@ def _inspect(ctx: Context, argv: list[str]) -> str:
         return ""
 
 
-def _gang(gang: dict[str, Any], groups: dict[int, str]) -> dict[str, Any]:
+def _gang(gang: dict[str, Any], groups: dict[int, set[str]]) -> dict[str, Any]:
     files = {name: _json(os.path.join(gang["out"], name + ".json"))[0] for name in ("ready", "failed", "progress")}
     return dict(files, replica=gang["replica"], judging=bool(members(groups, gang["judge"]["name"])))
 
@@ -153,10 +153,10 @@ def _first_error(stream: Any) -> str:
     return ""
 
 
-def _strays(ctx: Context, groups: dict[int, str], known: set[str]) -> list[dict[str, Any]]:
+def _strays(ctx: Context, groups: dict[int, set[str]], known: set[str]) -> list[dict[str, Any]]:
     found: dict[str, int] = {}
-    for text in groups.values():
-        for word in re.findall(r"/(r1fleet-[^/\n]+)\.service", text):
+    for names in groups.values():
+        for word in names:
             found[word] = found.get(word, 0) + 1
     rows = [{"name": name, "processes": count} for name, count in sorted(found.items())]
     return [row for row in rows if row["name"] not in known] + _containers(ctx, known)

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from r1fleet.agent.context import Context, ModuleFailed
-from r1fleet.agent.processes import cgroups, command_of, listeners, members
+from r1fleet.agent.processes import command_of, listeners, members, owners
 
 ARGUMENTS = {"units": {"type": "list", "required": True}, "ports": {"type": "list", "default": []}}
 LOCAL = True
@@ -19,7 +19,7 @@ GRACE = 15
 
 def run(ctx: Context) -> dict[str, Any]:
     """Stop each ``{name, stop, stop_seconds}``; answers what was running and what is left."""
-    groups = cgroups()
+    groups = owners()
     before = {unit["name"]: members(groups, unit["name"]) for unit in ctx.args["units"]}
     failed = [unit for unit in ctx.args["units"] if _stop(ctx, unit)]
     left = _finish([unit["name"] for unit in ctx.args["units"]])
@@ -48,7 +48,7 @@ def _stop(ctx: Context, unit: dict[str, Any]) -> str:
 def _finish(names: list[str]) -> list[int]:
     """Kill what outlived its stop command, then wait until it is gone."""
     for attempt in range(50):
-        groups = cgroups()
+        groups = owners()
         left = [pid for name in names for pid in members(groups, name)]
         if not left:
             return []

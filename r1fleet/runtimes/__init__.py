@@ -2,7 +2,7 @@
 
 from r1fleet.runtimes.docker import Docker, notes_of
 from r1fleet.runtimes.entry import secrets_text
-from r1fleet.runtimes.interface import HostFile, Image, Process, ProcessState, Runtime
+from r1fleet.runtimes.interface import HostFile, Image, Process, ProcessState, Runtime, owner_of
 from r1fleet.runtimes.registry import RUNTIMES, runtime_of
 from r1fleet.runtimes.systemd import Systemd
 
@@ -16,6 +16,7 @@ __all__ = [
     "Runtime",
     "Systemd",
     "notes_of",
+    "owner_of",
     "runtime_of",
     "secrets_text",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -12,6 +13,10 @@ from r1fleet.errors import SpecError
 from r1fleet.runtimes.entry import entry_path, entry_text
 from r1fleet.runtimes.interface import HostFile, Image, Process, ProcessState
 from r1fleet.spec import Container
+
+NO_GPUS: Final = "none"
+_CDI: Final = re.compile(r"[\w.-]+\.[\w.-]+/[\w.-]+=[\w.:-]+(,[\w.-]+\.[\w.-]+/[\w.-]+=[\w.:-]+)*")
+"""Names of the Container Device Interface, such as nvidia.com/gpu=all."""
 
 # The record outlives the container, which is removed so that its name is free again.
 _STOP: Final = """\
@@ -37,22 +42,16 @@ class Docker:
     def start(self, process: Process) -> Command:
         """Run the container in the background; fails when its name is taken."""
         image = _image(process)
-        own = image.container
         return cmd(
-            ("docker", "run", "--detach"),
+            ("docker", "run", "--detach", "--init"),
             {
                 "--name": process.name,
                 "--label": [f"r1fleet.{name}={value}" for name, value in process.labels],
-                "--network": own.network,
-                "--ipc": own.ipc,
-                "--shm-size": None if own.ipc == "host" else own.shm_size,
-                "--publish": [] if own.network == "host" else list(own.publish),
-                "--gpus": _gpus(own.gpus),
-                "--privileged": bool(own.privileged),
-                "--device": list(own.devices),
-                "--ulimit": [f"{name}={value}" for name, value in own.ulimits.items()],
+            },
+            box_options(image.container),
+            {
                 "--mount": list(_mounts(process, image)),
-                "--volume": list(own.volumes),
+                "--volume": list(image.container.volumes),
                 "--workdir": str(PurePosixPath(process.log).parent),
                 "--entrypoint": "/bin/sh",
             },
@@ -77,6 +76,25 @@ class Docker:
         except ValueError:
             return ProcessState("failed")
         return _state(state) if isinstance(state, dict) else ProcessState("failed")
+
+
+def box_options(own: Container) -> dict[str, object]:
+    """Return how a container shares its host, as options of ``docker run``; volumes are not among them."""
+    cdi = own.gpus.split(",") if own.gpus and _CDI.fullmatch(own.gpus) else []
+    return {
+        # The engine writes to its rank's log; only what docker itself has to say lands here.
+        "--log-driver": "json-file",
+        "--log-opt": ["max-size=10m", "max-file=2"],
+        "--network": own.network,
+        "--ipc": own.ipc,
+        "--shm-size": None if own.ipc == "host" else own.shm_size,
+        "--publish": [] if own.network == "host" else list(own.publish),
+        "--gpus": None if cdi or own.gpus == NO_GPUS else _gpus(own.gpus),
+        "--privileged": bool(own.privileged),
+        "--user": own.user,
+        "--device": [*cdi, *own.devices],
+        "--ulimit": [f"{name}={value}" for name, value in own.ulimits.items()],
+    }
 
 
 def notes_of(container: Container) -> tuple[str, ...]:

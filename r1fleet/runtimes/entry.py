@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
+from r1fleet.agent.processes import UNIT
 from r1fleet.command import Command
 from r1fleet.runtimes.interface import Process
 
@@ -21,6 +22,8 @@ def entry_text(process: Process, *, redirect: bool = False) -> str:
         lines += [f"echo output goes to {shlex.quote(process.log)}", f"exec >>{shlex.quote(process.log)} 2>&1"]
     if process.secrets is not None:
         lines += ["set -a", f". {shlex.quote(process.secrets)}", "set +a"]
+    # What finds this process again, wherever it lives, and all that it starts.
+    lines.append(f"export {UNIT}={shlex.quote(process.name)}")
     lines += [f"export {name}={shlex.quote(value)}" for name, value in process.command.env]
     lines.append("exec " + Command(process.command.argv).lines())
     return "\n".join(lines) + "\n"

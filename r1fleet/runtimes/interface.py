@@ -44,6 +44,12 @@ class Process:
     image: Image | None = None
 
 
+def owner_of(process: Process) -> str:
+    """Return who reads a process's secrets on its host: its user's name, or the number that a container has."""
+    image = process.image
+    return image.container.user if image is not None and image.container.user else process.user
+
+
 @dataclass(frozen=True, slots=True)
 class HostFile:
     """A file that must be on the host before the start."""

@@ -58,6 +58,7 @@ class Container(_Written):
     devices: tuple[Text, ...] = ()
     privileged: bool | None = None
     gpus: Text | None = None
+    user: Annotated[str, Field(pattern=r"^\d+(:\d+)?$")] | None = None
 
 
 class Job(_Written):

@@ -148,6 +148,8 @@ def _unknown(name: str, path: tuple[str, ...], where: Where | None) -> SpecError
 
 
 def _shape_hint(path: tuple[str, ...]) -> str | None:
+    if path == ("container", "user"):
+        return 'numbers, as in "1000:1000": the names in an image are its own'
     return {
         "engine_version": 'a version is text with dots, like "0.5.23"',
         "model_path": "write an absolute path",

@@ -53,6 +53,7 @@ set -eu
 set -a
 . '/s/it'"'"'s'
 set +a
+export R1FLEET_UNIT=r1fleet-r1-0-1
 export A='b c'
 exec /opt/venv/bin/vllm serve /w/m \\
     --port 8000 \\
@@ -157,10 +158,14 @@ def test_a_container_shares_the_host_and_reads_only_what_it_must() -> None:
         == f"""\
 docker run \\
     --detach \\
+    --init \\
     --name r1fleet-r1-0-1 \\
     --label r1fleet.deployment=r1 \\
     --label r1fleet.replica=0 \\
     --label r1fleet.rank=1 \\
+    --log-driver json-file \\
+    --log-opt max-size=10m \\
+    --log-opt max-file=2 \\
     --network host \\
     --ipc host \\
     --gpus all \\
@@ -190,6 +195,17 @@ def test_a_container_of_its_own_namespaces() -> None:
 
 def test_a_list_of_gpus_is_quoted_for_dockers_csv() -> None:
     assert '"device=0,1"' in DOCKER.start(contained(Container(gpus="device=0,1"))).argv
+
+
+def test_devices_by_their_cdi_names_need_no_gpus_option() -> None:
+    words = " ".join(DOCKER.start(contained(Container(gpus="nvidia.com/gpu=0,nvidia.com/gpu=1", ulimits={}))).argv)
+
+    assert "--device nvidia.com/gpu=0 --device nvidia.com/gpu=1" in words
+    assert "--gpus" not in words
+
+
+def test_a_container_runs_as_a_user_where_one_is_written() -> None:
+    assert "--user 1000:1000" in " ".join(DOCKER.start(contained(Container(user="1000:1000"))).argv)
 
 
 def test_settings_without_effect_are_told() -> None:
