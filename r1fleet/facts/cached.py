@@ -39,10 +39,12 @@ def _facts(told: dict[str, object]) -> HostFacts:
     plain = dict(told)
     devices = plain.pop("accelerators")
     links = plain.pop("interfaces")
-    if not isinstance(devices, list) or not isinstance(links, list):
+    hcas = plain.pop("hcas", [])
+    if not isinstance(devices, list) or not isinstance(links, list) or not isinstance(hcas, list):
         raise TypeError
     return HostFacts(
         accelerators=tuple(Accelerator(**device) for device in devices),
         interfaces=tuple(Interface(link["name"], tuple(link["addresses"]), link["speed"]) for link in links),
+        hcas=tuple(hcas),
         **plain,  # type: ignore[arg-type]  # checked by the caller's except: a file of another form is no facts
     )

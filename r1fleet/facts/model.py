@@ -27,13 +27,18 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What one host has told, and when (seconds since the epoch)."""
+    """What one host has told, and when (seconds since the epoch).
+
+    ``hcas`` are the RDMA adapters that join hosts, as NCCL names them; ``gid_index`` is the entry of their GID tables.
+    """
 
     accelerators: tuple[Accelerator, ...] = ()
     interfaces: tuple[Interface, ...] = ()
     default_address: str | None = None
     default_interface: str | None = None
     gathered_at: float | None = None
+    hcas: tuple[str, ...] = ()
+    gid_index: int | None = None
 
     def interface_of(self, address: str) -> str | None:
         """Return the name of the interface that carries ``address``."""

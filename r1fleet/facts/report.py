@@ -8,6 +8,7 @@ from typing import Any
 
 from r1fleet.facts.model import Accelerator, HostFacts, Interface, from_setup
 from r1fleet.facts.nvidia import Nvidia, failure_of, read_banner, read_module, read_nvcc, read_topology, read_xml
+from r1fleet.facts.rdma import Gid, RdmaPort, common_gid, joining_adapters
 from r1fleet.facts.system import (
     Disk,
     Docker,
@@ -25,31 +26,6 @@ from r1fleet.facts.system import (
 from r1fleet.facts.vastai import Vastai, read_vastai
 
 _MIB = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Gid:
-    """One entry of an RDMA port's table."""
-
-    index: int
-    gid: str
-    kind: str = ""
-    interface: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RdmaPort:
-    """One port of an RDMA adapter; ``rate`` as the kernel writes it (``400 Gb/sec (4X NDR)``)."""
-
-    device: str
-    port: int
-    state: str = ""
-    physical: str = ""
-    rate: str = ""
-    link: str = ""
-    pci: str = ""
-    interfaces: tuple[str, ...] = ()
-    gids: tuple[Gid, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +108,8 @@ class Report:
             self.network.default_address,
             self.network.default_interface,
             self.gathered_at,
+            joining_adapters(self.rdma),
+            common_gid(self.rdma),
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -197,7 +197,8 @@ class _Ranks:
     def _image(self, gang: Gang, node: Node, files: Sequence[HostFile]) -> Image:
         deployment = self.deployment
         container, job = deployment.container, deployment.job
-        if node.hcas and RDMA not in container.devices:
+        meets = len(gang.nodes) > 1 and (node.hcas or node.gid_index is not None)
+        if meets and RDMA not in container.devices:
             container = container.model_copy(update={"devices": (*container.devices, RDMA)})
         read = [*self.engine.reads(self._request(gang, node)), *(file.path for file in files)]
         read += [job.input] if job is not None and job.input else []

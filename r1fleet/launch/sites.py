@@ -28,7 +28,9 @@ def site_of(host: Host, variables: Mapping[str, Any], facts: HostFacts | None) -
     found = interface or told.interface_of(address) or _default_interface(told, address) or FROM_FACTS
     devices = told.accelerators
     machine = machine_of([one.name for one in devices], [one.memory_bytes for one in devices])
-    hcas, gid_index = _hcas(host.name, variables), _gid_index(host.name, variables)
+    written = _hcas(host.name, variables), _gid_index(host.name, variables)
+    hcas = told.hcas if written[0] is None else written[0]
+    gid_index = told.gid_index if written[1] is None else written[1]
     return Site(host.name, address, found, machine, hcas, gid_index)
 
 
@@ -76,10 +78,10 @@ def _ssh_address(variables: Mapping[str, Any], host: Host) -> str | None:
     return address if is_address(address) and not is_loopback(address) else None
 
 
-def _hcas(host: str, variables: Mapping[str, Any]) -> tuple[str, ...]:
+def _hcas(host: str, variables: Mapping[str, Any]) -> tuple[str, ...] | None:
     written = variables.get("r1fleet_hcas")
     if written is None:
-        return ()
+        return None
     names = written.split(",") if isinstance(written, str) else written
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) and name.strip() for name in names):
         raise SpecError(

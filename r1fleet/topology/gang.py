@@ -40,7 +40,7 @@ class Node:
     """One host of a gang: its node rank, the address and interface that ranks talk on, and its accelerators.
 
     ``chosen`` are the numbers of its devices where not all are meant; ``hcas`` are its RDMA adapters and
-    ``gid_index`` the entry of their GID table, where they are written.
+    ``gid_index`` the entry of their GID table, where they are written or told.
     """
 
     rank: int

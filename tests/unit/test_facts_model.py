@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from r1fleet.facts import HostFacts, Interface, from_setup, keep, recall
 from r1fleet.inventory import Inventory
+from tests.told import report
 
 SETUP = {
     "ansible_interfaces": ["lo", "bond0.100", "eth0"],
@@ -30,6 +33,35 @@ def test_interfaces_addresses_and_the_default_route() -> None:
         Interface("eth0", ("10.0.0.5", "10.0.0.6", "fe80::1")),
         Interface("lo", ("127.0.0.1",)),
     )
+
+
+IB = {
+    "device": "mlx5_0", "port": 1, "state": "ACTIVE", "physical": "LinkUp", "rate": "400 Gb/sec (4X NDR)",
+    "link": "InfiniBand", "pci": "0000:0c:00.0", "interfaces": ["ib0"], "gids": [],
+}  # fmt: skip
+V2 = {"gid": "0000:0000:0000:0000:0000:ffff:0a00:0001", "kind": "RoCE v2", "interface": "eth0"}
+ROCE = {**IB, "device": "mlx5_bond_0", "link": "Ethernet", "gids": [
+    {**V2, "index": 1, "kind": "IB/RoCE v1"}, {**V2, "index": 2, "gid": "fe80::1"}, {**V2, "index": 3},
+]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ports", "hcas", "gid_index"),
+    [
+        ([], (), None),
+        ([IB, {**IB, "device": "mlx5_1"}, ROCE], ("mlx5_0", "mlx5_1"), None),
+        ([IB, {**IB, "device": "mlx5_1", "state": "DOWN"}], ("mlx5_0",), None),
+        ([{**IB, "port": 2}, {**IB, "state": "DOWN"}], ("mlx5_0:2",), None),
+        ([ROCE, {**ROCE, "device": "mlx5_1"}], (), 3),
+        ([ROCE, {**ROCE, "device": "mlx5_1", "gids": [{**V2, "index": 5}]}], (), None),
+        ([ROCE, {**ROCE, "device": "mlx5_1", "gids": [{**V2, "index": 5}], "state": "DOWN"}], (), 3),
+        ([{**ROCE, "gids": []}], (), None),
+    ],
+)
+def test_adapters_that_join_hosts(ports: list[object], hcas: tuple[str, ...], gid_index: int | None) -> None:
+    facts = report(rdma=ports).for_plan
+
+    assert (facts.hcas, facts.gid_index) == (hcas, gid_index)
 
 
 def test_address_and_interface_find_each_other() -> None:

@@ -168,6 +168,20 @@ def test_without_facts_the_interface_is_left_open_and_the_plan_is_incomplete() -
     assert not plan.complete
 
 
+def test_adapters_come_from_facts_unless_the_inventory_names_them() -> None:
+    facts = {host: replace(lab_facts(number), hcas=("mlx5_4",), gid_index=3) for number, host in ((1, "h1"), (2, "h2"))}
+    nvidia = {**TINY, "accelerator": "nvidia", "machine": "1xH200"}
+
+    def told(**more: object) -> dict[str, str]:
+        given = {"h1": dict(more), "h2": dict(more)}
+        made = fleet(nvidia, "h1", "h2")
+        plan = build(made, "tiny", variables_of=lambda host: {**variables(host), **given[host.name]}, facts=facts)
+        return dict(plan.ranks[1].command.env)
+
+    assert (told()["NCCL_IB_HCA"], told()["NCCL_IB_GID_INDEX"]) == ("mlx5_4", "3")
+    assert told(r1fleet_hcas="mlx5_0")["NCCL_IB_HCA"] == "mlx5_0"
+
+
 def test_what_the_inventory_says_about_addresses_beats_facts() -> None:
     own = {"h1": {"r1fleet_address": "172.16.0.1", "r1fleet_interface": "ib0"}}
     first = replace(lab_facts(1), interfaces=(*lab_facts(1).interfaces, Interface("ib0", ("172.16.0.1",))))
