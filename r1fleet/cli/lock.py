@@ -1,4 +1,4 @@
-"""``r1fleet lock``: who holds a deployment's launch lock."""
+"""``r1fleet lock``: who holds the lock of a launch or a sync."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from r1fleet.cli import options
 from r1fleet.cli.fleet import Reach, access, fleets, one_deployment
 from r1fleet.console.views import columns
 from r1fleet.launch import HeldLock, lock_release, lock_status
+from r1fleet.weights.held import NAME as SYNC
 
 app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
     no_args_is_help=True,
-    help="Show or release a deployment's launch lock.",
+    help="Show or release the locks of launches and syncs.",
 )
 
 
@@ -52,9 +53,10 @@ def release(
     ask_become: options.AskBecome = False,
     accept_new: options.AcceptNew = False,
 ) -> int:
-    """Release a lock whose owner is gone."""
+    """Release a lock whose owner is gone; that of a sync is called weights."""
     reach = Reach(ask_become=ask_become, accept_new=accept_new)
-    fleet, name = one_deployment(fleets(inventories, reach), deployment)
+    found = fleets(inventories, reach)
+    fleet, name = (found[0], SYNC) if deployment == SYNC and len(found) == 1 else one_deployment(found, deployment)
     way = access(reach)
     try:
         released = lock_release(fleet.hosts.values(), way, name)

@@ -43,6 +43,8 @@ COMMANDS = {
     "provision": Entry("provision", "Turn bare hosts into hosts that can serve"),
     "play": Entry("play", "Run any playbook (ansible-playbook's flags)"),
     "lint": Entry("lint", "Tell what of roles and playbooks is outside the subset; never connects"),
+    "sync": Entry("sync", "Bring each deployment's model to all its hosts: one download, verified"),
+    "weights": Entry("weights", "List, verify or prune the models that hosts keep"),
     "facts": Entry("facts", "Tell what hosts are: devices, drivers, network, disks, clock"),
     "preflight": Entry("preflight", "Find what would break a launch, before it does"),
     "plan": Entry("plan", "Show every rank's exact command; never connects"),
@@ -52,7 +54,7 @@ COMMANDS = {
     "ask": Entry("ask", "Ask a served model one question"),
     "stop": Entry("stop", "Stop a deployment on all its hosts"),
     "restart": Entry("restart", "Stop a deployment and launch it again"),
-    "lock": Entry("lock", "Show or release a deployment's launch lock"),
+    "lock": Entry("lock", "Show or release the locks of launches and syncs"),
     "lab": Entry("lab", "Real hosts on this machine, to rehearse on"),
 }
 

@@ -47,6 +47,14 @@ class Lock:
             raise held_error(self._deployment, self._host, reply["held"])
         self._held = True
 
+    def owner(self) -> Mapping[str, Any]:
+        """Tell who holds it; empty where nobody does."""
+        return self._ask("status")["held"] or {}
+
+    def take_over(self) -> None:
+        """Release it from whoever holds it."""
+        self._ask("release")
+
     def release(self) -> None:
         """Give the lock back if it is still ours; nothing happens when the host is gone."""
         if self._held and self._host in self._contact.sessions:
@@ -66,7 +74,8 @@ def held_error(deployment: str, host: str, held: Mapping[str, Any]) -> LockHeld:
     age = max(0, round(time.time() - lock.time)) if lock.time else None
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(lock.time)) if lock.time else "an unknown time"
     ago = f" ({age} s ago)" if age is not None else ""
-    what = f"process {lock.pid}, {lock.purpose} of generation {lock.generation}"
+    of = f" of generation {lock.generation}" if lock.generation else ""
+    what = f"process {lock.pid}, {lock.purpose}{of}"
     return LockHeld(
         f"{deployment} is locked by {lock.by} ({what}) since {since}{ago}",
         where=Where(host=host),

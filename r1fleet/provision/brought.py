@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from r1fleet.provision.wanted import Wanted
+from r1fleet.weights.wanted import Wanted
 
 VENVS: Final = "/opt/r1fleet/venvs"
 _FROM_INDEX: Final = ("deepseek", "lmdeploy", "sglang", "transformers", "vllm")

@@ -15,11 +15,12 @@ from r1fleet.provision import pip
 from r1fleet.provision.brought import brought_vars, missing
 from r1fleet.provision.lock import packaged_lock
 from r1fleet.provision.target import Target, target_of
-from r1fleet.provision.wanted import Variables, Wanted, lock_name, wanted
+from r1fleet.provision.wanted import lock_name
 from r1fleet.provision.wheelhouse import Download, Wheelhouse, build
 from r1fleet.status import Access, Contact, root_on
 from r1fleet.transport import Transport
 from r1fleet.weights.sync import Synced, sync_directory
+from r1fleet.weights.wanted import Variables, Wanted, wanted
 
 PLAYBOOK = "provision.yaml"
 

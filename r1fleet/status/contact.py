@@ -72,10 +72,12 @@ class Contact:
                     self.sessions[host.name] = outcome
                     self.lost.pop(host.name, None)
 
-    def submit(self, host: str, module: str, args: Mapping[str, Any]) -> Future[Reply]:
+    def submit(
+        self, host: str, module: str, args: Mapping[str, Any], on_output: Callable[[str], None] | None = None
+    ) -> Future[Reply]:
         """Queue one module run on an open host."""
         call = Call(module=module, args=args, become=self._access.become_of(self.hosts[host]))
-        return self.sessions[host].submit(call)
+        return self.sessions[host].submit(call, on_output)
 
     def ask(self, host: str, module: str, args: Mapping[str, Any]) -> Reply:
         """Run one module on one host; raises what went wrong."""

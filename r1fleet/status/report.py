@@ -9,6 +9,7 @@ from typing import Any
 
 from r1fleet.errors import ExitCode, FleetError, HostUnreachable
 from r1fleet.inventory import Inventory
+from r1fleet.spec.read import RESERVED
 from r1fleet.status.contact import Access, Contact
 from r1fleet.status.judge import (
     DEGRADED,
@@ -148,7 +149,8 @@ def _deployment(cluster: str, name: str, seen: Survey) -> DeploymentRow:
     if record is None:
         problems = [f"{host}: {view.problem}" for host, view in seen.views(name).items() if view.problem]
         state = FAILED if problems else "locked"
-        return DeploymentRow(cluster, name, state, "; ".join(problems) or "nothing has been started yet", lock=lock)
+        doing = "models are being brought" if name in RESERVED else "nothing has been started yet"
+        return DeploymentRow(cluster, name, state, "; ".join(problems) or doing, lock=lock)
     views = seen.current_views(record)
     absent = seen.absent(record)
     state, detail = deployment_state(record, views, absent)

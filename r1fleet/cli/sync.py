@@ -1,0 +1,131 @@
+"""``r1fleet sync``: one download, every host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from r1fleet.cli import options
+from r1fleet.cli.fleet import Fleet, Reach, access, fleets
+from r1fleet.console import renderer
+from r1fleet.console.interface import Renderer
+from r1fleet.console.weights import brought_lines, sync_lines
+from r1fleet.errors import UsageError
+from r1fleet.weights import Brought, Model, SyncOptions, SyncPlan, bring, chosen, models_of, within
+from r1fleet.weights.sources import parse_source
+from r1fleet.weights.wanted import wanted
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+def sync(
+    inventories: options.Inventories = None,
+    deployment: Annotated[
+        str | None,
+        typer.Option("-d", "--deployment", metavar="NAME", help="Only the model of this one.", show_default=False),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("-m", "--model", metavar="MODEL", help="Only this model: org/name.", show_default=False),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="SOURCE",
+            help="hf, hf-mirror, modelscope, a mirror's URL, cache, a folder, or drop:FOLDER (big files put there by "
+            "hand). Default: the hubs, one after the other.",
+            show_default=False,
+        ),
+    ] = None,
+    on: Annotated[
+        str,
+        typer.Option(
+            "--on",
+            metavar="HOST",
+            help="Where to fetch: a host of the deployment, or controller. Default: the first host that lacks the "
+            "model; the controller for folders, and where that host has no route.",
+            show_default=False,
+        ),
+    ] = "",
+    update: Annotated[
+        bool, typer.Option("--update", help="Ask the source again for models that hosts hold already.")
+    ] = False,
+    limit: options.Limit = None,
+    check: options.Check = False,
+    extra_vars: options.ExtraVars = None,
+    ask_become: options.AskBecome = False,
+    ask_password: options.AskPassword = False,
+    user: options.User = None,
+    accept_new: options.AcceptNew = False,
+    output: options.Output = "auto",
+    as_json: options.Json = False,
+    verbose: options.Verbose = 0,
+) -> int:
+    """Show the plan, fetch each model once, distribute it between the hosts, verify and publish it there.
+
+    What is verified already does not move again; a sync that was cut off goes on where it was.
+    """
+    reach = Reach(user, ask_become, ask_password, accept_new, extra_vars)
+    given = SyncOptions(parse_source(source), again=update or source is not None, on=on, check=check)
+    jobs = list(_jobs(fleets(inventories, reach), deployment, model, limit))
+    way, codes = access(reach), [0]
+    try:
+        with renderer("json" if as_json else output, verbosity=verbose) as console:
+            for fleet, models in jobs:
+                kept = replace(given, controller=fleet.inventory.host("localhost"))
+                done = bring(models, way, console, kept, partial(_show, console, fleet.inventory.name, as_json=as_json))
+                _tell(console, done, as_json=as_json, check=check)
+                codes.append(int(done.exit_code))
+    finally:
+        way.transport.close()
+    return max(codes)
+
+
+def models_in(fleet: Fleet) -> tuple[Model, ...]:
+    """Return the models of a cluster's deployments, on hosts with plain variables."""
+    return models_of(wanted(fleet.plain, lambda host: host.variables))
+
+
+def _jobs(
+    found: Sequence[Fleet], deployment: str | None, model: str | None, limit: str | None
+) -> Iterator[tuple[Fleet, tuple[Model, ...]]]:
+    """Return each cluster with the models that are meant; where none is meant anywhere, say which there are."""
+    every = [(fleet, models_in(fleet)) for fleet in found]
+    chosen([one for _, models in every for one in models], deployment=deployment, model=model)
+    if not any(models for _, models in every):
+        raise UsageError("there is no deployment, so no model either", hint="add `deployments:` (docs/deployments.md)")
+    for fleet, models in every:
+        kept = [one for one in models if _is_meant(one, deployment, model)]
+        names = fleet.inventory.limit(limit).limited if limit else None
+        narrowed = within(kept, names or fleet.hosts)
+        if narrowed:
+            yield fleet, narrowed
+
+
+def _is_meant(one: Model, deployment: str | None, model: str | None) -> bool:
+    return deployment in (None, *one.deployments) and model in (None, one.name, one.title)
+
+
+def _show(console: Renderer, cluster: str, plan: SyncPlan, *, as_json: bool) -> None:
+    if as_json:
+        console.lines(json.dumps({"event": "sync_plan", "cluster": cluster, **plan.as_json()}))
+    else:
+        console.lines(*sync_lines(plan, cluster), "")
+
+
+def _tell(console: Renderer, done: Brought, *, as_json: bool, check: bool) -> None:
+    for error in done.errors:
+        console.error(error)
+    if as_json:
+        console.lines(json.dumps({"event": "sync_result", **done.as_json()}))
+    elif check and done.plan.moves:
+        console.lines("nothing was changed (--check)")
+    else:
+        console.lines(*brought_lines(done))

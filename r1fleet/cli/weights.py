@@ -1,0 +1,153 @@
+"""``r1fleet weights``: what hosts keep of models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from r1fleet.cli import options
+from r1fleet.cli.fleet import Fleet, Reach, access, fleets
+from r1fleet.cli.sync import models_in
+from r1fleet.console import renderer
+from r1fleet.console.weights import pruned_lines, shelf_lines
+from r1fleet.errors import ExitCode, UsageError
+from r1fleet.events import Note
+from r1fleet.inventory.known import known
+from r1fleet.launch.options import who
+from r1fleet.spec.resolve import WEIGHTS_DIR
+from r1fleet.status import Contact
+from r1fleet.weights import Entry, Shelf
+from r1fleet.weights import shelf as shelves
+from r1fleet.weights.held import held
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    help="List, verify or prune the models that hosts keep.",
+)
+
+Model = Annotated[
+    str | None,
+    typer.Option("-m", "--model", metavar="MODEL", help="Only folders of this model: org/name.", show_default=False),
+]
+
+
+@app.command("list")
+def list_(
+    inventories: options.Inventories = None,
+    limit: options.Limit = None,
+    ask_become: options.AskBecome = False,
+    accept_new: options.AcceptNew = False,
+    as_json: options.Json = False,
+) -> int:
+    """List every folder that hosts keep: model, revision, size, which deployment uses it, and whether it is sealed."""
+    reach = Reach(ask_become=ask_become, accept_new=accept_new)
+    entries: list[Entry] = []
+    code = ExitCode.OK
+    for fleet in fleets(inventories, reach):
+        with _contact(fleet, reach, limit) as contact:
+            found = _look(fleet, contact)
+        entries += found.entries
+        code = ExitCode.UNREACHABLE if found.lost else code
+        for line in () if as_json else shelf_lines(found):
+            typer.echo(line)
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in entries], indent=2))
+    return int(code)
+
+
+@app.command()
+def verify(
+    inventories: options.Inventories = None,
+    model: Model = None,
+    limit: options.Limit = None,
+    ask_become: options.AskBecome = False,
+    accept_new: options.AcceptNew = False,
+    output: options.Output = "auto",
+    as_json: options.Json = False,
+) -> int:
+    """Hash every file of sealed folders again, and name the host and the file that is not what its manifest says."""
+    reach = Reach(ask_become=ask_become, accept_new=accept_new)
+    code = ExitCode.OK
+    for fleet in fleets(inventories, reach):
+        with _contact(fleet, reach, limit) as contact, renderer("json" if as_json else output) as console:
+            found = _look(fleet, contact)
+            wanted = [one for one in found.entries if one.state == shelves.SEALED and _is(one, model)]
+            if model is not None and not wanted:
+                raise UsageError(f"no host of {fleet.inventory.name} keeps {model} sealed", hint="r1fleet weights list")
+            code = ExitCode.UNREACHABLE if found.lost else code
+            for one in shelves.verify(contact, wanted, console):
+                for file, problem in one.problems:
+                    place = f"{one.path}/{file}" if file else one.path
+                    console(Note(f"{place} {problem}; r1fleet sync brings it again", "error", one.host))
+                code = ExitCode.HOST_FAILED if one.problems else code
+            console(Note(f"{len(wanted)} folders were held against their manifests"))
+    return int(code)
+
+
+@app.command()
+def prune(
+    inventories: options.Inventories = None,
+    limit: options.Limit = None,
+    check: options.Check = False,
+    yes: options.Yes = False,
+    ask_become: options.AskBecome = False,
+    accept_new: options.AcceptNew = False,
+    output: options.Output = "auto",
+    as_json: options.Json = False,
+) -> int:
+    """Remove folders that no deployment uses, written or running, and unfinished ones untouched for a day."""
+    reach = Reach(ask_become=ask_become, accept_new=accept_new)
+    code = ExitCode.OK
+    for fleet in fleets(inventories, reach):
+        with _contact(fleet, reach, limit) as contact, renderer("json" if as_json else output) as console:
+            found = _look(fleet, contact)
+            going = shelves.unused(found)
+            code = ExitCode.UNREACHABLE if found.lost else code
+            if not going:
+                console(Note(f"{fleet.inventory.name}: nothing to prune"))
+                continue
+            console.lines(*([json.dumps(asdict(one)) for one in going] if as_json else pruned_lines(going)))
+            if check:
+                continue
+            options.confirm(f"remove {len(going)} folders on {fleet.inventory.name}", yes=yes)
+            with held(contact, list(contact.sessions), who()):
+                code = max(code, shelves.remove(contact, going, console))
+    return int(code)
+
+
+@contextmanager
+def _contact(fleet: Fleet, reach: Reach, limit: str | None) -> Iterator[Contact]:
+    narrowed = fleet.inventory.limit(limit) if limit else fleet.inventory
+    hosts = [host for name, host in fleet.hosts.items() if narrowed.limited is None or name in narrowed.limited]
+    way = access(reach)
+    try:
+        with Contact(way, hosts) as contact:
+            yield contact
+    finally:
+        way.transport.close()
+
+
+def _look(fleet: Fleet, contact: Contact) -> Shelf:
+    """List what lies where models are kept; all clusters known here say what they use, for they may share hosts."""
+    declared: dict[str, list[str]] = {}
+    for one in (one for each in (fleet, *_others(fleet)) for one in models_in(each)):
+        for name in one.deployments:
+            declared.setdefault(name, []).append(one.path)
+    folders = {name: [str(host.variables.get("weights_dir") or WEIGHTS_DIR)] for name, host in contact.hosts.items()}
+    return shelves.keep(contact, folders, declared)
+
+
+def _others(fleet: Fleet) -> tuple[Fleet, ...]:
+    paths = [cluster.file for cluster in known() if cluster.file != fleet.inventory.path]
+    return fleets(paths, Reach()) if paths else ()
+
+
+def _is(one: Entry, model: str | None) -> bool:
+    return model is None or model.replace("/", "--") in one.path.rpartition("/")[2] or one.model == model

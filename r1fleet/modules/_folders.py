@@ -1,0 +1,91 @@
+"""Look at model folders and the file systems that they lie on."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+MANIFEST = ".r1fleet-manifest.json"
+LONGEST = 64 * 1024 * 1024
+_BLOCK = 512
+
+
+def manifest_text(folder: str) -> str | None:
+    """Return the text of a folder's seal; None where there is none."""
+    try:
+        with open(os.path.join(folder, MANIFEST), encoding="utf-8", errors="replace") as stream:
+            return stream.read(LONGEST)
+    except OSError:
+        return None
+
+
+def staged_for(path: str) -> list[str]:
+    """List the folders beside ``path`` where what shall become it is staged."""
+    parent, name = os.path.split(path)
+    head = ".%s." % name
+    try:
+        names = sorted(os.listdir(parent))
+    except OSError:
+        return []
+    return [os.path.join(parent, one) for one in names if one.startswith(head) and one.endswith(".part")]
+
+
+def measure(folder: str) -> tuple[int, int, float]:
+    """Return bytes as files tell them, bytes that the disk has given, and when anything was last written."""
+    told, given, last = 0, 0, 0.0
+    for place, _, names in os.walk(folder):
+        for path in [os.path.join(place, name) for name in names] + [place]:
+            try:
+                found = os.lstat(path)
+            except OSError:
+                continue
+            last = max(last, found.st_mtime)
+            if path != place:
+                told += found.st_size
+                given += found.st_blocks * _BLOCK
+    return told, given, last
+
+
+def existing(path: str) -> str:
+    """Return the nearest folder above ``path`` that is there."""
+    while not os.path.isdir(path):
+        parent = os.path.dirname(path)
+        if parent == path:
+            break
+        path = parent
+    return path
+
+
+def room(path: str) -> dict[str, Any]:
+    """Tell of the file system that ``path`` lies on, or will: free bytes, kind, what is mounted, whether read-only."""
+    place = existing(path)
+    found = os.statvfs(place)
+    mount = _mount(os.path.realpath(place))
+    return {
+        "place": place,
+        "free": found.f_bavail * found.f_frsize,
+        "total": found.f_blocks * found.f_frsize,
+        "read_only": bool(found.f_flag & os.ST_RDONLY),
+        "device": os.stat(place).st_dev,
+        "kind": mount[2],
+        "source": mount[0],
+        "mounted": mount[1],
+    }
+
+
+def _mount(place: str) -> tuple[str, str, str]:
+    best = ("", "/", "")
+    with open("/proc/self/mounts", encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            words = [_plain(word) for word in line.split(" ")[:3]]
+            point = words[1].rstrip("/") or "/"
+            inside = point == "/" or place == point or place.startswith(point + "/")
+            if inside and len(point) >= len(best[1]):
+                best = (words[0], point, words[2])
+    return best
+
+
+def _plain(word: str) -> str:
+    """Undo the mount table's octal escapes."""
+    parts = word.split("\\")
+    return parts[0] + "".join(chr(int(part[:3], 8)) + part[3:] for part in parts[1:])

@@ -1,0 +1,240 @@
+"""Sync: plan, fetch once, refuse what is unfit, distribute, verify, publish, flip the link."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from r1fleet.cache import cache_dir
+from r1fleet.errors import ExitCode, FleetError, HostFailed, Interrupted, Where
+from r1fleet.events import Note, Observer
+from r1fleet.status.contact import Access, Contact
+from r1fleet.transport import Call, Session
+from r1fleet.weights.held import held
+from r1fleet.weights.look import hosts_of, look, relooked
+from r1fleet.weights.manifest import MANIFEST, Manifest
+from r1fleet.weights.members import members_of
+from r1fleet.weights.models import Model
+from r1fleet.weights.options import Show, SyncOptions, unseen
+from r1fleet.weights.plan import CONTROLLER, HOLDS, LOST, ModelPlan, Origin, SyncPlan, problems
+from r1fleet.weights.shared import prefetch_note
+from r1fleet.weights.sources import Request, fetch
+from r1fleet.weights.swarm import Cargo, Member, Swarm
+from r1fleet.weights.sync import HostOutcome, Synced, stream
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """The end of a sync: what was planned, and what became of each model on each host."""
+
+    plan: SyncPlan
+    models: tuple[Synced, ...] = ()
+    errors: tuple[FleetError, ...] = field(default=())
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """2 where a host lacks a model in the end, 4 where a host did not answer, else 0."""
+        stuck = any(one.stuck for one in self.plan.models)
+        if self.errors or stuck or any(one.failed for one in self.models):
+            codes = [error.exit_code for error in self.errors]
+            return codes[0] if codes else ExitCode.HOST_FAILED
+        return ExitCode.UNREACHABLE if self.plan.lost else ExitCode.OK
+
+    def as_json(self) -> dict[str, Any]:
+        """Turn into plain data."""
+        return {
+            "exit_code": int(self.exit_code),
+            "models": [
+                {
+                    "path": one.path,
+                    "digest": one.digest,
+                    "hosts": {
+                        outcome.host: outcome.error.what if outcome.error else "brought" if outcome.changed else "held"
+                        for outcome in one.outcomes
+                    },
+                }
+                for one in self.models
+            ],
+            "errors": [str(error) for error in self.errors],
+            "lost": {host: error.what for host, error in self.plan.lost.items()},
+        }
+
+
+def bring(
+    models: Sequence[Model], access: Access, observer: Observer, options: SyncOptions, show: Show = unseen
+) -> Brought:
+    """Make every host hold the models of its deployments; a host that fails stops no other.
+
+    Raises what stands in the way of all before a byte moves: no room, a read-only disk, another sync, a bad source.
+    """
+    with Contact(access, hosts_of(models)) as contact:
+        plan = look(models, contact, access, options)
+        show(plan)
+        for note in _notes(plan):
+            observer(note)
+        if not plan.moves:
+            return Brought(plan, tuple(_stands(one) for one in plan.models))
+        _refuse(plan)
+        if options.check:
+            return Brought(plan)
+        with held(contact, list(contact.sessions), options.by):
+            return _carried_out(plan, _Bringing(contact, access, observer, options))
+
+
+def _carried_out(plan: SyncPlan, bringing: _Bringing) -> Brought:
+    done: list[Synced] = []
+    errors: list[FleetError] = []
+    for one in plan.models:
+        try:
+            done.append(bringing.bring(one) if one.moves else _stands(one))
+        except Interrupted:
+            raise
+        except FleetError as error:
+            errors.append(error)
+    return Brought(plan, tuple(done), tuple(errors))
+
+
+def _notes(plan: SyncPlan) -> Iterator[Note]:
+    for one in plan.models:
+        if one.note:
+            yield Note(f"{one.model.title}: {one.note}", "error" if one.stuck else "warning")
+        prefetch = prefetch_note(one)
+        if prefetch:
+            yield Note(prefetch, "warning")
+    for host, error in plan.lost.items():
+        yield Note(error.what, "error", host)
+
+
+def _refuse(plan: SyncPlan) -> None:
+    """Raise everything that stands in the way, host by host."""
+    found = list(problems(plan))
+    if found:
+        rows = "\n".join(f"  {host}: {text}" for host, text in found)
+        raise HostFailed(
+            f"nothing was moved, because not every host can take it:\n{rows}",
+            hint="make room there (r1fleet weights prune), set weights_dir to another disk, or use --limit",
+        )
+
+
+def _stands(plan: ModelPlan) -> Synced:
+    """Tell what is already so."""
+    digest = plan.manifest.digest if plan.manifest else ""
+    return Synced(plan.model.path, digest, tuple(HostOutcome(row.host) for row in plan.rows if row.state == HOLDS))
+
+
+class _Bringing:
+    """One model at a time, on its way to its hosts."""
+
+    def __init__(self, contact: Contact, access: Access, observer: Observer, options: SyncOptions) -> None:
+        self._contact = contact
+        self._access = access
+        self._observer = observer
+        self._options = options
+
+    def bring(self, plan: ModelPlan) -> Synced:
+        """Fetch where needed, distribute, and flip the link once every host has passed."""
+        assert plan.origin is not None
+        fetched: dict[str, HostOutcome] = {}
+        manifest = plan.manifest
+        source = plan.origin.host
+        if manifest is None:
+            manifest, source = self._fetched(plan, plan.origin)
+            fetched = {source: HostOutcome(source, changed=True)}
+        targets = [row.host for row in plan.waiting if row.host not in (source, *fetched)]
+        outcomes = {**fetched, **self._distributed(plan, manifest, source, targets)}
+        again = relooked(plan, self._contact)
+        rows = [outcomes.get(row.host) or _unchanged(row.host, row.state, row.problem) for row in again.rows]
+        synced = Synced(plan.model.path, manifest.digest, tuple(rows))
+        if not synced.failed:
+            self._flip(plan.model)
+        return synced
+
+    def _fetched(self, plan: ModelPlan, origin: Origin) -> tuple[Manifest, str]:
+        """Fetch on one host and publish there; return the seal, and the host of the cluster that has it now."""
+        assert plan.listing is not None
+        path = PurePosixPath(plan.model.path)
+        if origin.host == CONTROLLER and CONTROLLER not in self._contact.hosts:
+            return self._by_controller(plan)
+        become = self._become(origin.host)
+        session = self._contact.sessions[origin.host]
+        staging = str(path.with_name(f".{path.name}.fetch.part"))
+        done = fetch(session, Request(self._options.source, plan.listing, staging), self._observer, become=become)
+        given = {"staged": staging, "target": str(path), "manifest": MANIFEST}
+        _checked(session, Call("fleet_publish", given, become=become))
+        return done.manifest, origin.host
+
+    def _by_controller(self, plan: ModelPlan) -> tuple[Manifest, str]:
+        """Fetch into the controller's cache, and bring it from there to the first host."""
+        assert plan.listing is not None
+        cache = cache_dir("weights")
+        staging = cache / f".{PurePosixPath(plan.model.path).name}.fetch.part"
+        session = self._access.transport.open(self._options.controller)
+        try:
+            done = fetch(session, Request(self._options.source, plan.listing, str(staging)), self._observer)
+            kept = cache / done.manifest.digest
+            if not kept.exists():
+                staging.rename(kept)
+            first = plan.waiting[0].host
+            reach = (self._contact.sessions[first], self._become(first))
+            path = plan.model.path
+            (outcome,) = stream((session, None), str(kept), path, done.manifest, [reach], self._observer)
+        finally:
+            session.close()
+        if outcome.error is not None:
+            raise outcome.error
+        return done.manifest, first
+
+    def _distributed(
+        self, plan: ModelPlan, manifest: Manifest, source: str, targets: Sequence[str]
+    ) -> dict[str, HostOutcome]:
+        """Bring it from one host to the others; each verifies and publishes by itself."""
+        reached = [host for host in targets if host in self._contact.sessions]
+        if not reached:
+            return {}
+        found = members_of(self._contact, self._access, [source, *reached])
+        cargo = Cargo(manifest, plan.model.path, plan.model.path)
+        others = [found[host] for host in reached]
+        return {one.host: one for one in self._swarmed(cargo, found[source], others)}
+
+    def _swarmed(self, cargo: Cargo, source: Member, targets: Sequence[Member]) -> tuple[HostOutcome, ...]:
+        swarm = Swarm(cargo, source, targets, self._options.swarm, self._observer)
+        try:
+            swarm.start()
+            swarm.add(file.path for file in cargo.manifest.files)
+            return swarm.finish()
+        except KeyboardInterrupt:
+            swarm.leave()
+            raise Interrupted(
+                "no longer followed; what the hosts send each other goes on by itself",
+                hint="r1fleet sync takes it up again, and ends with what is still missing",
+            ) from None
+
+    def _flip(self, model: Model) -> None:
+        """Let the name without a revision lead to what every host now has."""
+        path = PurePosixPath(model.path)
+        name, at, _ = path.name.rpartition("@")
+        if not at or not model.repository:
+            return
+        given = {"path": str(path.with_name(name)), "src": path.name, "state": "link", "force": False, "follow": False}
+        answers = self._contact.ask_all("file", dict.fromkeys([host.name for host in model.hosts], given))
+        for host, answer in answers.items():
+            if isinstance(answer, HostFailed):
+                self._observer(Note(f"the link {given['path']} stays as it is: {answer.what}", "warning", host))
+
+    def _become(self, host: str) -> Any:
+        return self._access.become_of(self._contact.hosts[host])
+
+
+def _unchanged(host: str, state: str, problem: str) -> HostOutcome:
+    if state == HOLDS:
+        return HostOutcome(host)
+    what = problem or ("it could not be reached" if state == LOST else "it does not hold the model")
+    return HostOutcome(host, error=HostFailed(what, where=Where(host=host)))
+
+
+def _checked(session: Session, call: Call) -> None:
+    reply = session.run(call)
+    if reply.get("failed"):
+        raise HostFailed(str(reply.get("msg") or "it failed without a word"), where=Where(host=session.name))

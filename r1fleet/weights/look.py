@@ -1,0 +1,217 @@
+"""Look at all hosts, and at the source where one is needed: what a sync would do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from r1fleet.errors import FleetError, HostUnreachable, UsageError, Where
+from r1fleet.inventory import Host
+from r1fleet.status.contact import Access, Answer, Contact
+from r1fleet.weights.manifest import MANIFEST, Manifest, parse
+from r1fleet.weights.models import Model
+from r1fleet.weights.options import SyncOptions
+from r1fleet.weights.plan import (
+    CONTROLLER,
+    HOLDS,
+    LACKS,
+    LOST,
+    OTHER,
+    UNSEALED,
+    HostRow,
+    ModelPlan,
+    Origin,
+    Room,
+    SyncPlan,
+)
+from r1fleet.weights.shared import with_shared
+from r1fleet.weights.sources import Listing, listing
+
+
+def look(models: Sequence[Model], contact: Contact, access: Access, options: SyncOptions) -> SyncPlan:
+    """Ask every host once for all its models, and a source for those that no host holds."""
+    told = _tell(models, contact)
+    planned = [_Looking(one, told, contact, access, options).plan() for one in models]
+    plan = SyncPlan(tuple(planned), dict(contact.lost))
+    return with_shared(plan, contact, check=options.check) if plan.moves else plan
+
+
+def _tell(models: Sequence[Model], contact: Contact) -> dict[str, dict[str, Mapping[str, Any]]]:
+    wanted: dict[str, list[str]] = {}
+    for model in models:
+        for host in model.hosts:
+            wanted.setdefault(host.name, []).append(model.path)
+    asked: dict[str, Mapping[str, Any]] = {host: {"paths": paths} for host, paths in wanted.items()}
+    answers = contact.ask_all("fleet_weights", asked)
+    return {host: _by_path(host, wanted[host], answer) for host, answer in answers.items()}
+
+
+def _by_path(host: str, paths: Iterable[str], answer: Answer) -> dict[str, Mapping[str, Any]]:
+    if isinstance(answer, HostUnreachable):
+        return {path: {"lost": True, "problem": answer.what} for path in paths}
+    if isinstance(answer, FleetError):
+        return {path: {"problem": answer.what} for path in paths}
+    return {row["path"]: row for row in answer["folders"]}
+
+
+class _Looking:
+    """One model: who holds it, what it should be, and where that comes from."""
+
+    def __init__(
+        self,
+        model: Model,
+        told: Mapping[str, Mapping[str, Mapping[str, Any]]],
+        contact: Contact,
+        access: Access,
+        options: SyncOptions,
+    ) -> None:
+        self._model = model
+        self._told = {host.name: told[host.name][model.path] for host in model.hosts}
+        self._contact = contact
+        self._access = access
+        self._options = options
+        self._damaged: dict[str, str] = {}
+        self._held = dict(self._holders())
+
+    def plan(self) -> ModelPlan:
+        """Decide what the content is, and compare every host with it."""
+        chosen = self._agreed()
+        if chosen is not None:
+            host, manifest = chosen
+            return self._compared(manifest, Origin(host), None)
+        note = self._unsealed() or self._stuck()
+        if note:
+            stuck = not self._unsealed()
+            return ModelPlan(self._model, 0, tuple(self._rows(None, 0)), note=note, stuck=stuck)
+        on, found = self._listed()
+        same = next((pair for pair in self._held.items() if found.is_held_by(pair[1])), None)
+        if same is not None:
+            return self._compared(same[1], Origin(same[0]), found)
+        origin = Origin(on, found.origin, found.commit)
+        rows = tuple(self._rows(None, found.size))
+        return ModelPlan(self._model, found.size, rows, origin, len(found.files), listing=found)
+
+    def _holders(self) -> Iterator[tuple[str, Manifest]]:
+        for host, row in self._told.items():
+            if row.get("manifest"):
+                try:
+                    yield host, parse(row["manifest"], Where(path=f"{self._model.path}/{MANIFEST}", host=host))
+                except FleetError as error:
+                    self._damaged[host] = error.what
+
+    def _agreed(self) -> tuple[str, Manifest] | None:
+        """Return a host that holds the content, where no source has to say what it is."""
+        if self._model.made:
+            first = self._model.hosts[0].name
+            return (first, self._held[first]) if first in self._held else None
+        if self._options.again and self._model.repository:
+            return None
+        if self._options.on in self._held:
+            return self._options.on, self._held[self._options.on]
+        if len({manifest.digest for manifest in self._held.values()}) == 1:
+            return next(iter(self._held.items()))
+        return None
+
+    def _unsealed(self) -> str:
+        """Say that what lies there is taken as it is; empty where it is not."""
+        unsealed = [host for host, row in self._told.items() if row.get("content") and not row.get("manifest")]
+        if not self._options.leave_unsealed or len(unsealed) < len(self._told):
+            return ""
+        seal = f"r1fleet sync --from {self._model.path} --on {unsealed[0]}"
+        return f"lies there without a seal, unchecked; {seal} seals it"
+
+    def _stuck(self) -> str:
+        """Say why no source can be asked; empty where one can."""
+        model = self._model
+        if model.made:
+            return f"{model.hosts[0].name} has not made it yet: r1fleet provision does"
+        if model.repository or self._options.source.folder:
+            return ""
+        if len(self._held) > 1:
+            return f"hosts hold different contents of it ({', '.join(self._held)}): say which is right with --on"
+        return "no host holds it sealed: r1fleet sync --from FOLDER brings it"
+
+    def _listed(self) -> tuple[str, Listing]:
+        """Ask the source, from the first place that has a route to it."""
+        places = list(self._places())
+        for name in places:
+            try:
+                return name, self._ask(name)
+            except HostUnreachable:
+                if name == places[-1]:
+                    raise
+        raise AssertionError("there is always a place to ask from")
+
+    def _places(self) -> Iterator[str]:
+        known = [host.name for host in self._model.hosts]
+        on = CONTROLLER if self._options.on == "controller" else self._options.on
+        if on and on not in (*known, CONTROLLER):
+            raise UsageError(
+                f"--on {on} is no host that holds {self._model.title}", hint=f"it can be controller, {', '.join(known)}"
+            )
+        if on:
+            yield on
+            return
+        if not self._options.source.folder:
+            yield from [name for name in known if name in self._contact.sessions][:1]
+        yield CONTROLLER
+
+    def _ask(self, name: str) -> Listing:
+        host = self._contact.hosts.get(name, self._options.controller)
+        own = self._contact.sessions.get(name)
+        become = self._access.become_of(host) if own else None
+        session = own or self._access.transport.open(host, become)
+        try:
+            return listing(session, self._options.source, self._model.name, self._model.revision, become)
+        finally:
+            if own is None:
+                session.close()
+
+    def _compared(self, manifest: Manifest, origin: Origin, found: Listing | None) -> ModelPlan:
+        rows = tuple(self._rows(manifest.digest, manifest.size))
+        moving = origin if any(row.waits for row in rows) else None
+        files = len(manifest.files)
+        return ModelPlan(self._model, manifest.size, rows, moving, files, manifest=manifest, listing=found)
+
+    def _rows(self, digest: str | None, size: int) -> Iterator[HostRow]:
+        for host, told in self._told.items():
+            if told.get("lost"):
+                yield HostRow(host, LOST, problem=told["problem"])
+                continue
+            held = self._held.get(host)
+            state = self._state(told, held, digest)
+            needs = 0 if state == HOLDS else max(0, size - int(told.get("staged", 0)))
+            room = told.get("room") or {}
+            yield HostRow(
+                host,
+                state,
+                held.digest if held else "",
+                needs,
+                Room(room.get("free", 0), room.get("kind", ""), room.get("source", ""), bool(room.get("read_only"))),
+                problem=told.get("problem", "") or "",
+            )
+
+    def _state(self, told: Mapping[str, Any], held: Manifest | None, digest: str | None) -> str:
+        if held is not None:
+            return HOLDS if held.digest == digest else OTHER
+        return UNSEALED if told.get("content") else LACKS
+
+
+def hosts_of(models: Iterable[Model]) -> tuple[Host, ...]:
+    """Return every host of some models once, in order."""
+    return tuple({host.name: host for one in models for host in one.hosts}.values())
+
+
+def relooked(plan: ModelPlan, contact: Contact) -> ModelPlan:
+    """Ask the plan's sharing hosts again, after their representative has received the content."""
+    sharing = [row.host for row in plan.rows if row.by]
+    answers = contact.ask_all("fleet_weights", {host: {"paths": [plan.model.path]} for host in sharing})
+    rows = []
+    for row in plan.rows:
+        rows.append(replace(row, state=HOLDS) if _is_sealed(answers.get(row.host)) else row)
+    return replace(plan, rows=tuple(rows))
+
+
+def _is_sealed(answer: Answer | None) -> bool:
+    return answer is not None and not isinstance(answer, FleetError) and bool(answer["folders"][0].get("manifest"))

@@ -1,0 +1,37 @@
+"""Where hosts of a swarm reach each other: as ranks do, on the fast interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from r1fleet.facts import HostFacts
+from r1fleet.launch.preflight import reports
+from r1fleet.launch.sites import site_of
+from r1fleet.status.contact import Access, Contact
+from r1fleet.topology import FROM_FACTS
+from r1fleet.weights.swarm import Member
+
+
+def members_of(contact: Contact, access: Access, names: Sequence[str]) -> dict[str, Member]:
+    """Return the hosts as members of a swarm; those whose variables do not say their address are asked for it."""
+    facts: dict[str, HostFacts] = {}
+    unknown = [name for name in names if FROM_FACTS in _place(contact, name, None)]
+    if unknown:
+        found, _ = reports(contact, {})
+        facts = {name: report.for_plan for name, report in found.items()}
+    made = {}
+    for name in names:
+        address, interface = _place(contact, name, facts.get(name))
+        made[name] = Member(
+            contact.sessions[name],
+            "" if address == FROM_FACTS else address,
+            "" if interface == FROM_FACTS else interface,
+            access.become_of(contact.hosts[name]),
+        )
+    return made
+
+
+def _place(contact: Contact, name: str, facts: HostFacts | None) -> tuple[str, str]:
+    host = contact.hosts[name]
+    site = site_of(host, host.variables, facts)
+    return site.address, site.interface
