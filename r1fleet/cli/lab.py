@@ -94,11 +94,12 @@ def ssh(
 def break_host(
     host: HostName,
     fault: Annotated[str, typer.Argument(metavar="|".join(lab.FAULTS), show_default=False)],
+    rate: Annotated[str, typer.Argument(metavar="[RATE]", help="For slow: 20mbit, 1gbit.", show_default=False)] = "",
     name: Name = "lab",
 ) -> None:
     """Give a host a fault."""
     with renderer() as console:
-        lab.break_host(name, host, fault, observer=console)
+        lab.break_host(name, host, fault, observer=console, rate=rate)
 
 
 @app.command()
@@ -112,9 +113,9 @@ def _table(one: lab.LabStatus) -> str:
     proxy = one.proxy if one.proxy_running else "down"
     engine = "  docker" if one.docker else ""
     rows = [f"lab {one.name}  {one.network}  packages by way of {proxy}{engine}", f"  inventory {one.inventory}"]
-    rows.append(f"  {'host':<6}{'address':<14}{'state':<11}{'memory':>10}{'processes':>11}{'uptime':>12}")
+    rows.append(f"  {'host':<6}{'address':<14}{'state':<15}{'memory':>10}{'processes':>11}{'uptime':>12}")
     for host in one.hosts:
         memory = f"{host.memory / 2**20:.1f} MiB"
         age = f"{host.uptime:.0f} s"
-        rows.append(f"  {host.name:<6}{host.address:<14}{host.state:<11}{memory:>10}{host.processes:>11}{age:>12}")
+        rows.append(f"  {host.name:<6}{host.address:<14}{host.state:<15}{memory:>10}{host.processes:>11}{age:>12}")
     return "\n".join(rows)

@@ -14,6 +14,7 @@ from r1fleet.lab.shell import ip, ip_batch, ip_succeeds, run, succeeds
 _RUN_NETNS = Path("/run/netns")
 _WORSE_METRIC = 65535
 _RULE_PRIORITY = 20077
+_LEAST_BURST = 16 * 1024
 
 
 def ensure_switch(lab: Lab) -> None:
@@ -100,6 +101,21 @@ def swallow_no_more(host: LabHost) -> None:
     """Undo ``swallow``; nothing happens if it was not done."""
     if _is_namespace(host.namespace) and succeeds(_nft(host, "list", "table", "inet", "r1lab")):
         run(_nft(host, "delete", "table", "inet", "r1lab"))
+
+
+def slow_down(lab: Lab, host: LabHost, bits: int) -> None:
+    """Let the host's link carry so many bits a second each way, like a slower cable."""
+    burst = max(_LEAST_BURST, bits // 8 // 200)  # bytes: what 5 ms let pass
+    rate = ["root", "tbf", "rate", f"{bits}bit", "burst", burst, "latency", "100ms"]
+    run(cmd("tc", "-n", host.namespace, "qdisc", "replace", "dev", INTERFACE, [str(word) for word in rate]))
+    run(cmd("tc", "-n", lab.switch, "qdisc", "replace", "dev", host.name, [str(word) for word in rate]))
+
+
+def slow_down_no_more(lab: Lab, host: LabHost) -> None:
+    """Undo ``slow_down``; nothing happens if it was not done."""
+    for namespace, interface in ((host.namespace, INTERFACE), (lab.switch, host.name)):
+        if _is_namespace(namespace) and _exists(interface, namespace):
+            succeeds(cmd("tc", "-n", namespace, "qdisc", "del", "dev", interface, "root"))
 
 
 def remove_network(lab: Lab) -> None:

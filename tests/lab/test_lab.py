@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -226,6 +227,28 @@ def test_a_fault_shows_from_outside_and_heals(rough_lab: Lab, fault: str, visibl
     labs.heal_host(rough_lab.name, "h1")
     assert answer(rough_lab, "h1", "cat witness") == fault
     assert [host.state for host in labs.status(rough_lab.name)[0].hosts] == ["running", "running"]
+
+
+def test_a_slow_link_lets_no_more_through_than_its_rate_either_way_and_heals(rough_lab: Lab) -> None:
+    megabyte = "x" * 1_000_000
+
+    labs.break_host(rough_lab.name, "h1", "slow", rate="8mbit")
+
+    assert [host.state for host in labs.status(rough_lab.name)[0].hosts] == ["slow 8mbit", "running"]
+    for command, given in (("head -c 1000000 /dev/zero", ""), ("wc -c", megabyte)):
+        began = time.monotonic()
+        ask(rough_lab, "h1", command, stdin=given)
+        assert time.monotonic() - began > 0.9
+    labs.heal_host(rough_lab.name, "h1")
+    lab = rough_lab
+    shaped = [(lab.host("h1").namespace, "eth0"), (lab.switch, "h1")]
+    assert not any("tbf" in machine("tc", "-n", where, "qdisc", "show", "dev", name) for where, name in shaped)
+
+
+@pytest.mark.parametrize(("fault", "rate"), [("slow", ""), ("slow", "20"), ("slow", "1kbit"), ("crash", "20mbit")])
+def test_only_a_slow_link_has_a_rate_and_it_needs_one(rough_lab: Lab, fault: str, rate: str) -> None:
+    with pytest.raises(LabError, match="rate"):
+        labs.break_host(rough_lab.name, "h1", fault, rate=rate)
 
 
 def test_a_reboot_keeps_the_disk_and_changes_the_boot(rough_lab: Lab) -> None:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
-from r1fleet.events import Observer, ignore
+from r1fleet.errors import FleetError
+from r1fleet.events import Note, Observer, Step, ignore
+from r1fleet.transport.protocol import Blob, Reply
+from r1fleet.weights.swarm.drive import Begin, Drive
+from r1fleet.weights.swarm.ground import Ground, check_ways, look
+from r1fleet.weights.swarm.handout import Handout
 from r1fleet.weights.swarm.model import Cargo, Member, SwarmSettings
-from r1fleet.weights.sync import HostOutcome, stream
+from r1fleet.weights.swarm.party import Party
+from r1fleet.weights.swarm.program import code, configuration, platform_of, sessions_for, wheel_blob
+from r1fleet.weights.sync import STEP, HostOutcome, stream
 
 
 def spread(
@@ -20,7 +31,11 @@ def spread(
 
 
 class Swarm:
-    """One set on its way to several hosts, file by file as the source gets them."""
+    """One set on its way to several hosts, file by file as the source gets them.
+
+    What runs on the hosts needs the controller only to learn of further files, and to be published. A Swarm that is
+    started again takes up what it finds.
+    """
 
     def __init__(
         self,
@@ -35,19 +50,123 @@ class Swarm:
         self._targets = targets
         self._settings = settings
         self._observer = observer
+        self._party = Party((source, *targets), cargo)
+        self._outcomes: dict[str, HostOutcome] = {}
+        self._streamed: list[Member] = []
+        self._handout: Handout | None = None
+        self._drive: Drive | None = None
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._failure: FleetError | None = None
 
     def start(self) -> None:
         """Look at all hosts and make them ready; raise what stands in the way of all, before a byte moves."""
+        ground = look(self._party, self._cargo, self._source, self._targets, self._settings)
+        for host in ground.held:
+            self._end(HostOutcome(host), "skipped", f"{self._cargo.place} is there already")
+        for host, error in ground.unfit.items():
+            self._end(HostOutcome(host, error=error), "failed", error.what)
+        wheels = self._wheels(ground)
+        members = [one for one in self._targets if one.name in wheels]
+        self._streamed = [one for one in self._targets if one.name in ground.told and one.name not in wheels]
+        if not members:
+            return
+        settings = replace(
+            self._settings, sessions=sessions_for(self._settings, [told["speed"] for told in ground.told.values()])
+        )
+        quiet = [one for one in (self._source, *members) if not ground.told[one.name]["runs"]]
+        if len(quiet) > 1:
+            check_ways(self._party, quiet, settings)
+        names = [one.name for one in members]
+        handout = Handout(self._party, self._cargo, self._source.name, names, settings)
+        drive = Drive(self._party, self._cargo, handout, settings, self._beginner(members, settings, wheels))
+        drive.begin(self._source.name, names, ground, self._observer)
+        self._handout, self._drive = handout, drive
+        self._thread.start()
 
     def add(self, paths: Iterable[str]) -> None:
         """Tell that files of the manifest are whole at the source, and return at once."""
+        if self._handout is not None:
+            self._handout.add(paths)
 
     def finish(self) -> tuple[HostOutcome, ...]:
         """Wait until every target has published the whole set, or cannot; one outcome a target, in their order."""
-        cargo = self._cargo
-        reaches = [(target.session, target.become) for target in self._targets]
-        source = (self._source.session, self._source.become)
-        return stream(source, cargo.folder, cargo.place, cargo.manifest, reaches, self._observer)
+        self._close()
+        with ThreadPoolExecutor(1) as pool:
+            streaming = pool.submit(self._stream) if self._streamed else None
+            if self._drive is not None:
+                self._thread.join()
+                self._outcomes.update(self._drive.outcomes)
+            if streaming is not None:
+                self._outcomes.update({outcome.host: outcome for outcome in streaming.result()})
+        if self._failure is not None:
+            raise self._failure
+        return tuple(self._outcomes[target.name] for target in self._targets)
 
     def leave(self) -> None:
         """Stop following; what runs on the hosts goes on by itself, and a later ``start`` takes it up again."""
+        if self._drive is not None:
+            self._drive.left = True
+            self._thread.join()
+
+    def _close(self) -> None:
+        try:
+            if self._handout is not None:
+                self._handout.close()
+        except FleetError:
+            self.leave()
+            raise
+
+    def _beginner(self, members: Sequence[Member], settings: SwarmSettings, wheels: Mapping[str, Blob]) -> Begin:
+        """Return what starts the program on some of the hosts."""
+        given = {
+            one.name: {"code": list(code()), "config": configuration(self._cargo, one, self._source, members, settings)}
+            for one in (self._source, *members)
+        }
+        return lambda hosts: self._party.begin({host: given[host] for host in hosts}, wheels)
+
+    def _follow(self) -> None:
+        assert self._drive is not None
+        try:
+            self._drive.follow()
+        except FleetError as error:
+            self._failure = error
+            self._party.ask("end", {host: {} for host in self._party.members})
+
+    def _wheels(self, ground: Ground) -> dict[str, Blob]:
+        """Find the library for every host that takes part; tell of those for which there is none."""
+        found, lacking = dict[str, Blob](), dict[str, str]()
+        for host, told in ground.told.items():
+            wheel, problem = self._wheel(told)
+            if wheel is None:
+                lacking[host] = f"{host}: {problem}"
+            else:
+                found[host] = wheel_blob(wheel)
+        if self._source.name in lacking:
+            lacking = {**dict.fromkeys(ground.told, lacking[self._source.name]), **lacking}
+            found = {}
+        for host in lacking.keys() - {self._source.name}:
+            text = "no swarm for this host, but a copy streamed by the controller"
+            self._observer(Note(f"{text}: {lacking[host]}", "warning", host))
+        return found
+
+    def _wheel(self, told: Reply) -> tuple[Path | None, str]:
+        platform = platform_of(told)
+        problem = f"there is no libtorrent for Python {told['python']} on {told['machine']}"
+        try:
+            return (self._settings.wheel_for(platform) if platform else None), problem
+        except FleetError as error:
+            return None, error.what
+
+    def _stream(self) -> tuple[HostOutcome, ...]:
+        cargo = self._cargo
+        reaches = [(one.session, one.become) for one in self._streamed]
+        source = (self._source.session, self._source.become)
+        try:
+            return stream(source, cargo.folder, cargo.place, cargo.manifest, reaches, self._observer)
+        except FleetError as error:
+            return tuple(HostOutcome(one.name, error=error) for one in self._streamed)
+
+    def _end(self, outcome: HostOutcome, state: str, detail: str) -> None:
+        self._outcomes[outcome.host] = outcome
+        size = 0 if outcome.error else self._cargo.manifest.size
+        self._observer(Step(STEP, state, detail, outcome.host, size, self._cargo.manifest.size, "bytes"))

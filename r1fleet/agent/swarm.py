@@ -1,0 +1,162 @@
+"""Carry a set between hosts: runs on each by itself, so that the controller may leave.
+
+``python3 -m r1fleet.agent.swarm CONFIG PART`` serves the groups of one part (number modulo parts) until every host has
+all of them, or until nothing has moved for a long time. What it does stands in ``status-PART.json`` beside the
+configuration; ``want-N.json`` asks a source to seal a group, ``group-N.json`` is a sealed one, ``sealed.json`` says how
+many there are in all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from typing import Any, Dict, List
+
+from r1fleet.agent import swarm_unit
+from r1fleet.agent.swarm_files import Group, write_json
+from r1fleet.agent.swarm_session import Wire
+from r1fleet.agent.swarm_task import Keeper, Task
+
+TICK = 0.5
+LINGER = 5.0
+"""How long a host stays once it has seen all others complete: they must see it, too."""
+
+
+class Node:
+    """One part of a swarm on one host."""
+
+    def __init__(self, folder: str, part: int) -> None:
+        self.folder, self.part = folder, part
+        self.config = _load(os.path.join(folder, "config.json"))
+        self.sessions = int(self.config["sessions"])
+        self.wire = Wire(self.config, int(self.config["first_port"]) + part)
+        self.keeper = Keeper(self.config, os.path.join(folder, "verified-%d.json" % part))
+        self.tasks: Dict[int, Task] = {}
+        self.began = time.time()
+        self.moved = time.monotonic()
+        self.mark: Any = None
+        self.all_over = 0.0
+        self.notes: List[str] = []
+        self.stopping = False
+
+    def serve(self) -> None:
+        """Go on until it is over."""
+        signal.signal(signal.SIGTERM, self._stop)
+        self.keeper.start()
+        while True:
+            over = self.step()
+            if self.stopping:
+                return
+            if over:
+                swarm_unit.remove(self.config["unit"] % self.part)
+                return
+            time.sleep(TICK)
+
+    def step(self) -> bool:
+        """Look once at everything, tell it, and return whether it is over."""
+        self._take_groups()
+        for task in list(self.tasks.values()):
+            task.look(self.wire, self.keeper)
+        self.notes = (self.notes + sorted(self.wire.refused()))[-20:]
+        status = self._status()
+        over = self._over(status)
+        status["state"] = over or ("failed" if status["error"] else "running")
+        write_json(os.path.join(self.folder, "status-%d.json" % self.part), status)
+        return bool(over)
+
+    def _stop(self, *_: Any) -> None:
+        self.stopping = True
+
+    def _take_groups(self) -> None:
+        """Begin with groups that are new here: seal what is wanted, check what is there, then move the rest."""
+        for name in os.listdir(self.folder):
+            kind, _, rest = name.partition("-")
+            if kind not in ("group", "want") or not rest.endswith(".json"):
+                continue
+            number = int(rest[: -len(".json")])
+            if number % self.sessions != self.part or number in self.tasks:
+                continue
+            sealed = os.path.join(self.folder, "group-%d.json" % number)
+            told = _load(sealed if os.path.exists(sealed) else os.path.join(self.folder, name))
+            self.tasks[number] = Task(Group(told), self.config, sealed)
+            self.keeper.put(self.tasks[number])
+
+    def _status(self) -> Dict[str, Any]:
+        tasks = list(self.tasks.values())
+        usage = os.times()
+        return {
+            "part": self.part,
+            "pid": os.getpid(),
+            "at": time.time(),
+            "began": self.began,
+            "error": next((task.error for task in tasks if task.error), ""),
+            "done": sum(task.done for task in tasks),
+            "received": sum(task.received for task in tasks),
+            "sent": sum(task.sent for task in tasks),
+            "rejected": sum(task.rejected for task in tasks),
+            "rate": sum(task.rate for task in tasks),
+            "sending": sum(task.sending for task in tasks),
+            "peers": sorted({address for task in tasks for address in task.peers}),
+            "verified": sum(len(task.verified) for task in tasks),
+            "verifying": self.keeper.doing,
+            "sealed": sorted(number for number, task in self.tasks.items() if task.sealed),
+            "whole": sorted(number for number, task in self.tasks.items() if task.whole),
+            "passed": sorted(number for number, task in self.tasks.items() if task.passed),
+            "cpu": usage.user + usage.system,
+            "notes": self.notes,
+        }
+
+    def _over(self, status: Dict[str, Any]) -> str:
+        """Say why it is over; nothing where it is not."""
+        now = time.monotonic()
+        mark = (status["done"], status["received"], status["sent"], status["verified"], len(self.tasks))
+        if mark != self.mark or self.keeper.doing:
+            self.mark, self.moved = mark, now
+        if now - self.moved > float(self.config["idle"]):
+            return "idle"
+        mine = self._expected()
+        if mine is None or any(number not in self.tasks or not self.tasks[number].passed for number in mine):
+            self.all_over = 0.0
+            return ""
+        self.all_over = self.all_over or now
+        return "ended" if now - self.all_over > LINGER else ""
+
+    def _expected(self) -> Any:
+        try:
+            count = int(_load(os.path.join(self.folder, "sealed.json"))["groups"])
+        except (OSError, ValueError):
+            return None
+        return range(self.part, count, self.sessions)
+
+
+def _load(path: str) -> Any:
+    with open(path, encoding="utf-8") as stream:
+        return json.load(stream)
+
+
+def _await_address(address: str) -> None:
+    """Wait for the network after a boot: there is nothing to listen on before."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    while True:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind((address, 0))
+                return
+            except OSError:
+                time.sleep(TICK)
+
+
+def main() -> int:
+    """Serve the part that argv names."""
+    folder = os.path.dirname(os.path.abspath(sys.argv[1]))
+    _await_address(_load(sys.argv[1])["address"])
+    Node(folder, int(sys.argv[2])).serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""libtorrent's session as a swarm needs it: one address, the cluster's peers and nobody else, limits that limit."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Set
+
+import libtorrent as lt
+
+from r1fleet.agent.swarm_files import Group
+
+_BLOCK = 16 * 1024
+_NOBODY, _OPEN = 1, 0
+
+# What each is for was measured: docs/weights.md, "How weights reach every host".
+_SETTINGS: Dict[str, Any] = {
+    "user_agent": "r1fleet",
+    "enable_dht": False,
+    "enable_lsd": False,
+    "enable_upnp": False,
+    "enable_natpmp": False,
+    "enable_incoming_utp": False,
+    "enable_outgoing_utp": False,
+    "in_enc_policy": 2,
+    "out_enc_policy": 2,
+    "unchoke_slots_limit": -1,
+    "connections_limit": 8000,
+    "connection_speed": 200,
+    "torrent_connect_boost": 100,
+    "listen_queue_size": 400,
+    "smooth_connects": False,
+    "min_reconnect_time": 2,
+    "max_failcount": 1000,
+    "peer_timeout": 20,
+    "request_timeout": 20,
+    "piece_timeout": 10,
+    "peer_turnover": 0,
+    "close_redundant_connections": False,
+    "allow_multiple_connections_per_ip": False,
+    "allowed_fast_set_size": 0,
+    "suggest_mode": 0,
+    "piece_extent_affinity": False,
+    "whole_pieces_threshold": 0,
+    "request_queue_time": 3,
+    "max_allowed_in_request_queue": 4000,
+    "send_buffer_watermark": 4 << 20,
+    "send_buffer_low_watermark": 1 << 20,
+    "send_buffer_watermark_factor": 150,
+    "max_queued_disk_bytes": 64 << 20,
+    "file_pool_size": 500,
+    "aio_threads": 4,
+    "hashing_threads": 2,
+    "no_atime_storage": True,
+    "active_downloads": -1,
+    "active_seeds": -1,
+    "active_limit": -1,
+    "rate_limit_ip_overhead": False,
+}
+
+
+class Wire:
+    """One listening session, and the torrents on it."""
+
+    def __init__(self, config: Dict[str, Any], port: int) -> None:
+        self._peers: List[str] = config["peers"]
+        self._port = port
+        host = "[%s]" % config["address"] if ":" in config["address"] else config["address"]
+        share = int(config["rate"]) // int(config["sessions"])
+        params = lt.session_params()
+        params.settings = dict(
+            _SETTINGS,
+            listen_interfaces="%s:%d" % (host, port),
+            outgoing_interfaces=config["interface"] or config["address"],
+            upload_rate_limit=share,
+            download_rate_limit=share,
+            max_out_request_queue=config.get("requests", 500),
+            alert_mask=lt.alert_category.error | lt.alert_category.ip_block,
+            **config.get("settings", {}),
+        )
+        self._session = lt.session(params)
+        self._session.set_ip_filter(_only(self._peers))
+        self._session.set_peer_class_filter(_all_limited(self._session))
+
+    def refused(self) -> Set[str]:
+        """Return what went wrong or was refused since the last call, as text."""
+        return {alert.message() for alert in self._session.pop_alerts()}
+
+    def listens(self) -> bool:
+        """Tell whether the port could be had."""
+        return bool(self._session.is_listening())
+
+    def add(self, group: Group, folder: str, have: List[bool], stripe: int) -> Any:
+        """Take part in a group; return its handle. Stripe k of n peers is fetched first, -1: all alike."""
+        given = lt.load_torrent_buffer(lt.bencode(group.metainfo()))
+        given.renamed_files = group.paths(folder)
+        given.save_path = folder
+        given.have_pieces = have
+        flags = lt.torrent_flags
+        given.flags = flags.disable_dht | flags.disable_lsd | flags.disable_pex | flags.no_verify_files
+        if stripe >= 0:
+            given.piece_priorities = [7 if number % len(self._peers) == stripe else 1 for number in range(len(have))]
+        handle = self._session.add_torrent(given)
+        handle.set_max_uploads(-1)
+        handle.set_max_connections(2000)
+        return handle
+
+    def connect(self, handle: Any, address: str) -> None:
+        """Call a peer."""
+        handle.connect_peer((address, self._port))
+
+    def remove(self, handle: Any) -> None:
+        """Leave a group; its files stay."""
+        self._session.remove_torrent(handle)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._session.pause()
+
+
+def _only(addresses: List[str]) -> Any:
+    """Let nobody in but the cluster's own."""
+    rules = lt.ip_filter()
+    rules.add_rule("0.0.0.0", "255.255.255.255", _NOBODY)
+    rules.add_rule("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", _NOBODY)
+    for address in addresses:
+        rules.add_rule(address, address, _OPEN)
+    return rules
+
+
+def _all_limited(session: Any) -> Any:
+    """Put every peer into the class that the rate limits hold for: those of a local network have one without."""
+    rules = lt.ip_filter()
+    limited = 1 << session.global_peer_class_id
+    rules.add_rule("0.0.0.0", "255.255.255.255", limited)
+    rules.add_rule("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", limited)
+    return rules

@@ -1,0 +1,147 @@
+"""Lead a transfer that runs by itself: hand out groups, follow every host, and publish in the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from r1fleet.errors import FleetError, HostFailed, Where
+from r1fleet.events import Note, Observer, Step
+from r1fleet.transport.protocol import Reply
+from r1fleet.weights.manifest import MANIFEST
+from r1fleet.weights.swarm.ground import Ground
+from r1fleet.weights.swarm.handout import Handout
+from r1fleet.weights.swarm.model import Cargo, SwarmSettings
+from r1fleet.weights.swarm.party import Answer, Party
+from r1fleet.weights.swarm.progress import Figures, figures, transfer
+from r1fleet.weights.sync import STEP, HostOutcome, staging
+
+_TICK = 1.0
+_MOST_STARTS = 5
+
+Begin = Callable[[Sequence[str]], dict[str, Answer]]
+"""Starts the program on some hosts, where it does not run."""
+
+
+class Drive:
+    """Follows one transfer in a thread of its own; ``outcomes`` holds the targets that are through."""
+
+    def __init__(self, party: Party, cargo: Cargo, handout: Handout, settings: SwarmSettings, begin: Begin) -> None:
+        self.outcomes: dict[str, HostOutcome] = {}
+        self.left = False
+        self._party, self._cargo, self._handout, self._settings = party, cargo, handout, settings
+        self._begin = begin
+        self._source = ""
+        self._targets: tuple[str, ...] = ()
+        self._observer: Observer = lambda event: None
+        self._began = time.monotonic()
+        self._figures: dict[str, Figures] = {}
+        self._starts: dict[str, int] = {}
+        self._whole_at: float | None = None
+
+    def begin(self, source: str, targets: Sequence[str], ground: Ground, observer: Observer) -> None:
+        """Start the program on every host, and take up what an earlier time left."""
+        self._source, self._targets, self._observer = source, tuple(targets), observer
+        known = set(ground.told[source]["groups"])
+        stale = [host for host in targets if set(ground.told[host]["groups"]) - known]
+        self._party.ask("end", {host: {} for host in stale})
+        for host, told in self._begin([source, *targets]).items():
+            if isinstance(told, FleetError) and host == source:
+                raise told
+            if isinstance(told, FleetError):
+                self._fail(host, told)
+        self._handout.take_up(known)
+
+    def follow(self) -> None:
+        """Go on until every target is through, or given up."""
+        while not self.left:
+            self._party.call_back()
+            self._ask()
+            self._handout.step(self._figures.get(self._source, Figures()).sealed)
+            if self._over():
+                self._publish()
+                return
+            time.sleep(_TICK)
+
+    def _running(self) -> list[str]:
+        return [host for host in self._targets if host not in self.outcomes]
+
+    def _ask(self) -> None:
+        """Ask all hosts how they do; start again what has ended, tell what has failed."""
+        asked = [self._source, *self._running()]
+        ended = []
+        for host, told in self._party.ask("status", {host: {} for host in asked}).items():
+            if isinstance(told, FleetError):
+                continue  # lost hosts may come back; `_over` says for how long
+            now = self._figures[host] = figures(told["status"])
+            is_source = host == self._source
+            self._observer(transfer(host, self._cargo.place, self._cargo.manifest, now, is_source=is_source))
+            if now.error:
+                self._refuse(host, now.error)
+            elif not told["runs"] and not self._is_complete(host):
+                ended.append((host, str(told["log"])))
+        for host, words in ended:
+            self._starts[host] = self._starts.get(host, 0) + 1
+            if self._starts[host] > _MOST_STARTS:
+                self._refuse(host, f"the transfer's program does not stay alive: {words or 'it says nothing'}")
+        self._begin([host for host, _ in ended if host not in self.outcomes])
+
+    def _refuse(self, host: str, what: str) -> None:
+        error = HostFailed(what, where=Where(host=host), hint="what has come stays: mend it, then run it again")
+        if host == self._source:
+            raise error
+        self._fail(host, error)
+
+    def _is_complete(self, host: str) -> bool:
+        seen = self._figures.get(host, Figures())
+        return seen.verified >= len(self._cargo.manifest.files)
+
+    def _over(self) -> bool:
+        """Tell whether all are complete, or those that are not have been lost for too long."""
+        waiting = [host for host in self._running() if not self._is_complete(host)]
+        if not waiting:
+            return True
+        if any(host not in self._party.lost for host in waiting):
+            self._whole_at = None
+            return False
+        if self._whole_at is None:
+            self._whole_at = time.monotonic()
+            self._observer(Note(f"all others have everything; waiting for {' '.join(waiting)}", "warning"))
+        return time.monotonic() - self._whole_at > self._settings.patience
+
+    def _publish(self) -> None:
+        """Close every host's part and give the staged set its name; then nothing of the transfer is left."""
+        cargo, manifest = self._cargo, self._cargo.manifest
+        staged = staging(cargo.place, manifest)
+        for host in [host for host in self._running() if host in self._party.lost]:
+            self._fail(host, self._party.lost[host])
+        self._party.ask("end", {self._source: {}})
+        closing = {"folder": staged, "manifest": {"name": MANIFEST, "text": manifest.text}}
+        closed = self._party.ask("close", dict.fromkeys(self._running(), closing))
+        given = {
+            host: {"staged": staged, "target": cargo.place, "manifest": MANIFEST, "records": told["records"]}
+            for host, told in self._sound(closed)
+        }
+        for host, _ in self._sound(self._party.run("fleet_publish", given)):
+            self._done(host)
+        self._party.ask("end", {host: {} for host in self._targets})
+
+    def _sound(self, answers: dict[str, Answer]) -> Iterable[tuple[str, Reply]]:
+        """Yield what went well; what did not is those hosts' end."""
+        for host, told in answers.items():
+            if isinstance(told, FleetError):
+                self._fail(host, told)
+            else:
+                yield host, told
+
+    def _done(self, host: str) -> None:
+        self.outcomes[host] = HostOutcome(host, changed=True)
+        self._tell("done", self._cargo.place, host, self._cargo.manifest.size)
+
+    def _fail(self, host: str, error: FleetError) -> None:
+        self.outcomes[host] = HostOutcome(host, error=error)
+        self._tell("failed", error.what, host, 0)
+
+    def _tell(self, state: str, detail: str, host: str, done: int) -> None:
+        seconds, total = time.monotonic() - self._began, self._cargo.manifest.size
+        self._observer(Step(STEP, state, detail, host, done, total, "bytes", seconds))

@@ -1,0 +1,92 @@
+"""The hosts of a transfer, asked all at once; one that fails or is lost is a value, and may come back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
+
+from r1fleet.errors import FleetError, HostFailed, HostUnreachable, Where
+from r1fleet.transport.protocol import Blob, Call, Reply
+from r1fleet.weights.swarm.model import Cargo, Member
+from r1fleet.weights.swarm.program import transfer_name
+
+Answer = Reply | FleetError
+_REOPEN_SECONDS = 5.0
+
+
+class Party:
+    """All members by name; ``lost`` are those that do not answer right now."""
+
+    def __init__(self, members: Iterable[Member], cargo: Cargo) -> None:
+        self.members = {member.name: member for member in members}
+        self.lost: dict[str, FleetError] = {}
+        self._name = transfer_name(cargo)
+        self._tried: dict[str, float] = {}
+
+    def ask(self, action: str, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Answer]:
+        """Do one of fleet_swarm's actions on several hosts, each with its own arguments."""
+        rows = {
+            host: {"action": action, "name": self._name, "state": self.members[host].state, **args}
+            for host, args in given.items()
+        }
+        return self.run("fleet_swarm", rows)
+
+    def run(
+        self, module: str, given: Mapping[str, Mapping[str, Any]], blobs: Mapping[str, Blob] | None = None
+    ) -> dict[str, Answer]:
+        """Run one module on several hosts at once; those that are lost answer with their loss."""
+        queued: dict[str, Future[Reply]] = {}
+        for host, args in given.items():
+            if host not in self.lost:
+                member = self.members[host]
+                carried = (blobs[host],) if blobs and host in blobs else ()
+                queued[host] = member.session.submit(Call(module, args, become=member.become, blobs=carried))
+        answers = {host: self._settled(host, future) for host, future in queued.items()}
+        return {host: answers.get(host) or self.lost[host] for host in given}
+
+    def begin(self, args: Mapping[str, Mapping[str, Any]], wheels: Mapping[str, Blob]) -> dict[str, Answer]:
+        """Start the program on hosts where it does not run."""
+        rows = {
+            host: {
+                "action": "begin",
+                "name": self._name,
+                "state": self.members[host].state,
+                "wheel": wheels[host].sha256,
+                **given,
+            }
+            for host, given in args.items()
+        }
+        return self.run("fleet_swarm", rows, wheels)
+
+    def call_back(self) -> None:
+        """Try to reach those that were lost again, where that can be tried."""
+        for host in list(self.lost):
+            reopen = self.members[host].reopen
+            if reopen is None or time.monotonic() - self._tried.get(host, 0.0) < _REOPEN_SECONDS:
+                continue
+            self._tried[host] = time.monotonic()
+            self._reopen(host, reopen)
+
+    def _reopen(self, host: str, reopen: Callable[[], Any]) -> None:
+        try:
+            session = reopen()
+        except FleetError as error:
+            self.lost[host] = error
+            return
+        self.members[host] = replace(self.members[host], session=session)
+        del self.lost[host]
+
+    def _settled(self, host: str, future: Future[Reply]) -> Answer:
+        try:
+            reply = future.result()
+        except HostUnreachable as error:
+            self.lost[host] = error
+            return error
+        except FleetError as error:
+            return error
+        if reply.get("failed"):
+            return HostFailed(str(reply.get("msg") or "it failed without a word"), where=Where(host=host))
+        return reply
