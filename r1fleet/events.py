@@ -159,13 +159,27 @@ class Recap(Event):
 
 @dataclass(frozen=True, slots=True)
 class RankState(Event):
-    """A rank's state has changed: starting, running, ready, failed, stopping or stopped."""
+    """A rank's state has changed: starting, running, ready, done, failed, stopping or stopped.
+
+    ``detail`` tells how far it is on its way, or why it failed.
+    """
 
     deployment: str
     rank: int
     host: str
     state: str
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WouldRun(Event):
+    """What a launch would write on one host, run there, and compare: one hash of arguments for each rank."""
+
+    deployment: str
+    host: str
+    writes: tuple[str, ...]
+    commands: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +190,16 @@ class LogLines(Event):
     rank: int
     host: str
     lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Output(Event):
+    """What a job has answered since the last time; text that may end in the middle of a line."""
+
+    deployment: str
+    rank: int
+    host: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

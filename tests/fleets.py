@@ -44,6 +44,8 @@ class FakeHost:
     told: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] | None = None
     config_problem: str = ""
+    said: str = ""
+    typed: list[str] = field(default_factory=list)
     stubborn: bool = False
     away: bool = False
     strays: list[dict[str, Any]] = field(default_factory=list)
@@ -150,12 +152,18 @@ class FakeHost:
                 self.units.pop(name, None)
         return {"left": ["pid 7 (engine)"] if self.stubborn else [], "problems": [], "ports": []}
 
+    def _fleet_attach(self, args: dict[str, Any]) -> Reply:
+        said = self.said[args["offset"] :]
+        if args["typed"]:
+            self.typed.append(args["typed"])
+        return {"taken": bool(args["typed"]), "text": said, "offset": len(self.said)}
+
     def _fleet_ask(self, args: dict[str, Any]) -> Reply:
         return {"text": "hi", "model": args["model"], "seconds": 0.1, "tokens": 1}
 
     def _fleet_state(self, args: dict[str, Any]) -> Reply:
         names = [args["deployment"]] if args.get("deployment") else [*self.folders, *self._locked()]
-        rows = [self._deployment(name) for name in names]
+        rows = [self._deployment(name, args.get("offsets") or {}) for name in names]
         return {
             "now": time.time(),
             "monotonic": time.monotonic(),
@@ -168,7 +176,7 @@ class FakeHost:
     def _locked(self) -> list[str]:
         return [name for path in self.locks if (name := path.split("/")[-2]) not in self.folders]
 
-    def _deployment(self, name: str) -> dict[str, Any]:
+    def _deployment(self, name: str, offsets: dict[str, int]) -> dict[str, Any]:
         folder = self.folders.get(name, {})
         current = folder.get("current")
         row: dict[str, Any] = {
@@ -184,13 +192,14 @@ class FakeHost:
         if current:
             path = f"/var/lib/r1fleet/{name}/generations/{current['generation']}/plan.json"
             plan = row["plan"] = json.loads(folder[path]["content"])
-            row["ranks"] = [self._rank(rank) for rank in plan["ranks"] if rank["host"] == self.name]
+            row["ranks"] = [self._rank(rank, offsets) for rank in plan["ranks"] if rank["host"] == self.name]
             row["gangs"] = [self._gang(gang) for gang in plan["gangs"] if gang["leader"] == self.name]
         return row
 
-    def _rank(self, rank: dict[str, Any]) -> dict[str, Any]:
+    def _rank(self, rank: dict[str, Any], offsets: dict[str, int]) -> dict[str, Any]:
         unit = self.units.get(rank["name"])
         lines = self.logs.get(rank["name"], [])
+        new = lines[offsets[rank["log"]] :] if rank["log"] in offsets else []
         return {
             "rank": rank["rank"],
             "replica": rank["replica"],
@@ -202,8 +211,8 @@ class FakeHost:
             "seconds": 1.0,
             "log": {
                 "size": 0,
-                "offset": 0,
-                "text": "",
+                "offset": len(lines),
+                "text": "".join(f"{line}\n" for line in new),
                 "tail": lines,
                 "first_error": next((line for line in lines if "Error" in line), ""),
             },

@@ -8,7 +8,7 @@ from dataclasses import replace
 from r1fleet.command import cmd
 from r1fleet.launch.plan import Plan, RankPlan, digest_of
 from r1fleet.runtimes import Process
-from r1fleet.spec import Deployment, Timeouts, resolve
+from r1fleet.spec import Deployment, Job, Timeouts, resolve
 from r1fleet.topology.gang import Gang, Node, Parallelism
 
 PYTHON = "/usr/bin/python3"
@@ -30,6 +30,7 @@ def rehearsal(
     model_path: str = MODEL,
     port: int = PORT,
     stop_seconds: int = 15,
+    job: Job | None = None,
 ) -> Plan:
     """Plan one gang over ``hosts`` (name, address); rank 0 is the first."""
     nodes = tuple(Node(rank, host, address, "eth0", 1) for rank, (host, address) in enumerate(hosts))
@@ -46,13 +47,14 @@ def rehearsal(
             user=user,
             port=port,
             rendezvous_port=RENDEZVOUS,
+            job=job,
             api_key={"env": "KEY"} if api_key else None,  # type: ignore[arg-type]
             timeouts=timeouts or Timeouts(rendezvous=30, load=60, ready=30),
         ),
     )
     ranks = tuple(_rank(name, deployment, gang, node, env or {}, stop_seconds) for node in nodes)
-    endpoint = f"http://{nodes[0].address}:{port}"
-    plan = Plan("lab", name, deployment, (gang,), ranks, (endpoint,), "")
+    endpoints = () if job else (f"http://{nodes[0].address}:{port}",)
+    plan = Plan("lab", name, deployment, (gang,), ranks, endpoints, "", kind="job" if job else "service")
     return replace(plan, digest=digest_of(plan))
 
 
@@ -72,6 +74,8 @@ def _rank(
         env=dict(env),
     )
     own = f"r1fleet-{name}-{gang.replica}-{node.rank}"
+    job = deployment.job
+    answers = job is not None and node.rank == 0
     folder = f"{STATE}/{name}"
     process = Process(
         name=own,
@@ -80,6 +84,8 @@ def _rank(
         directory=folder,
         log=f"{folder}/logs/{own}.log",
         exit_record=f"{folder}/{own}.exit",
+        stdin=f"{folder}/logs/{own}.in" if answers and job and job.interactive else None,
+        output=f"{folder}/logs/{own}.out" if answers else None,
         secrets=f"{folder}/{own}.secrets" if deployment.api_key is not None else None,
         stop_seconds=stop_seconds,
         description=f"rehearsal rank {node.rank}",

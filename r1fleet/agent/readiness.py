@@ -2,7 +2,8 @@
 
 ``python3 -m r1fleet.agent.readiness CONFIG`` ends when ``ready.json`` or ``failed.json`` has been written into the
 configuration's ``out`` folder. Phases: rendezvous (the workers' connections are seen), loading (nothing speaks HTTP
-yet), answering (HTTP speaks, no completion yet); each has its own limit.
+yet), answering (HTTP speaks, no completion yet); each has its own limit. Of a job it judges the rendezvous alone, and
+writes ``met.json``.
 """
 
 from __future__ import annotations
@@ -37,7 +38,11 @@ class Judge:
         if not self.phase:
             self._enter("rendezvous" if self.config.get("workers") else "loading")
         if os.path.exists(self.config["exit_record"]):
+            if self.config.get("kind") == "job":
+                return self._verdict("met")
             return self._failed("rank 0 has ended: %s" % _line(self.config["exit_record"]))
+        if self.config.get("kind") == "job":
+            return self._met()
         speaks = bool(listeners([self.config["port"]]))
         if self.phase == "rendezvous" and (speaks or not self._missing()):
             self._enter("loading")
@@ -48,6 +53,13 @@ class Judge:
                     "ready", text=answer["text"], tokens=answer["tokens"], answer_seconds=answer["seconds"]
                 )
         return self._overdue()
+
+    def _met(self) -> dict[str, Any] | None:
+        """Look whether the ranks of a job have met; what comes of it, their own ends tell."""
+        if self.phase == "rendezvous" and self._missing():
+            return self._overdue()
+        self._enter("running")
+        return self._verdict("met")
 
     def _ask(self) -> dict[str, Any] | None:
         config = self.config

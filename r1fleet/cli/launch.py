@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -14,16 +13,18 @@ from r1fleet.cli import options
 from r1fleet.cli.fleet import Fleet, Reach, access, fleets, one_deployment
 from r1fleet.cli.plan import planned
 from r1fleet.cli.secrets import api_key
-from r1fleet.console import renderer
+from r1fleet.cli.terminal import Typed
+from r1fleet.console import JsonRenderer, Renderer, renderer
 from r1fleet.console.views import plan_lines
-from r1fleet.errors import SpecError
+from r1fleet.errors import SpecError, UsageError
 from r1fleet.events import Note
-from r1fleet.facts import HostFacts, keep
+from r1fleet.facts import keep
+from r1fleet.facts.report import Report
 from r1fleet.inventory.known import remember
-from r1fleet.launch import LaunchOptions, LaunchResult, gather, read_shape
+from r1fleet.launch import LaunchOptions, LaunchResult, connected, gather_on, launch_on, read_shape_on
 from r1fleet.launch.plan import Plan, startable
 from r1fleet.launch.preflight import known_checks
-from r1fleet.status import Access
+from r1fleet.status import Access, Contact
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 restart_app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -39,6 +40,13 @@ Force = Annotated[
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Return once all ranks run; the leader judges readiness.")]
+Attach = Annotated[
+    bool, typer.Option("--attach", help="Type into an interactive job; Ctrl-D ends it well, Ctrl-C stops it.")
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Connect, look and check, say what would be written and run; change nothing."),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,8 @@ class Manner:
     verbosity: int
     replace: bool = False
     detach: bool = False
+    attach: bool = False
+    dry_run: bool = False
     again: bool = False
     force: frozenset[str] = frozenset()
 
@@ -60,6 +70,8 @@ def launch(
     extra_vars: options.ExtraVars = None,
     replace: Replace = False,
     detach: Detach = False,
+    attach: Attach = False,
+    dry_run: DryRun = False,
     force: Force = None,
     ask_become: options.AskBecome = False,
     ask_password: options.AskPassword = False,
@@ -70,11 +82,20 @@ def launch(
     as_json: options.Json = False,
     verbose: options.Verbose = 0,
 ) -> int:
-    """Show the plan, start every rank or none, and wait until a real completion has answered."""
+    """Show the plan, start every rank or none, and wait until a real completion has answered, or a job is done."""
     reach = Reach(user, ask_become, ask_password, accept_new, extra_vars)
-    options.confirm("stop what runs now, to replace it", yes=yes or not replace)
-    forced = known_checks(force or ())
-    manner = Manner("json" if as_json else output, verbose, replace=replace, detach=detach, force=forced)
+    if attach and detach:
+        raise UsageError("--attach and --detach cannot go together", hint="give one of them")
+    options.confirm("stop what runs now, to replace it", yes=yes or dry_run or not replace)
+    manner = Manner(
+        "json" if as_json else "plain" if attach and output == "auto" else output,
+        verbose,
+        replace=replace,
+        detach=detach,
+        attach=attach,
+        dry_run=dry_run,
+        force=known_checks(force or ()),
+    )
     return _start(deployment, fleets(inventories, reach), access(reach), manner)
 
 
@@ -103,17 +124,11 @@ def _start(deployment: str | None, found: tuple[Fleet, ...], way: Access, manner
     fleet, name = one_deployment(found, deployment)
     try:
         draft = planned(fleet, name, {})  # what hosts told at another time may have changed since
-        startable(draft)
+        if not manner.dry_run:
+            startable(draft, attached=manner.attach, detached=manner.detach)
         key = api_key(name, draft.deployment)
         with renderer(manner.output, verbosity=manner.verbosity) as console:
-            plan = _complete(fleet, draft, way)
-            if manner.output != "json":
-                console.lines(*plan_lines(plan, commands=False), "")
-            remember(fleet.inventory, "launched")
-            chosen = LaunchOptions(
-                fleet.hosts, api_key=key, replace=manner.replace, detach=manner.detach, force=manner.force
-            )
-            result = (use_case.restart if manner.again else use_case.launch)(plan, way, console, chosen)
+            result = _launched(fleet, draft, way, console, _chosen(fleet, key, manner), again=manner.again)
             for note in _closing(result) if manner.output != "json" else ():
                 console(Note(note))
     finally:
@@ -123,24 +138,53 @@ def _start(deployment: str | None, found: tuple[Fleet, ...], way: Access, manner
     return int(result.exit_code)
 
 
-def _complete(fleet: Fleet, draft: Plan, way: Access) -> Plan:
-    """Ask the hosts for what the draft lacks."""
-    facts: Mapping[str, HostFacts] = {}
-    if not draft.complete:
-        members = dict.fromkeys(rank.node.host for rank in draft.ranks)
-        facts = gather([fleet.hosts[host] for host in members], way)
+def _chosen(fleet: Fleet, key: str, manner: Manner) -> LaunchOptions:
+    return LaunchOptions(
+        fleet.hosts,
+        api_key=key,
+        replace=manner.replace,
+        detach=manner.detach,
+        dry_run=manner.dry_run,
+        terminal=Typed() if manner.attach else None,
+        force=manner.force,
+    )
+
+
+def _launched(
+    fleet: Fleet, draft: Plan, way: Access, console: Renderer, chosen: LaunchOptions, *, again: bool
+) -> LaunchResult:
+    """Reach the hosts once: for what the draft lacks, for the checks, and for the launch."""
+    members = dict.fromkeys(rank.node.host for rank in draft.ranks)
+    with Contact(way, [fleet.hosts[host] for host in members]) as contact:
+        connected(contact, console)
+        plan, reports = _complete(fleet, draft, contact)
+        if not isinstance(console, JsonRenderer):
+            console.lines(*plan_lines(plan, commands=False), "")
+        if not chosen.dry_run:
+            remember(fleet.inventory, "launched")
+        if not again:
+            return launch_on(contact, plan, console, chosen, reports=reports)
+    return use_case.restart(plan, way, console, chosen)
+
+
+def _complete(fleet: Fleet, draft: Plan, contact: Contact) -> tuple[Plan, dict[str, Report]]:
+    """Ask the hosts for what the draft lacks; returns what they told, too."""
+    reports = {} if draft.complete else gather_on(contact, draft)
+    facts = {host: report.for_plan for host, report in reports.items()}
+    if facts:
         keep(fleet.inventory, facts)
-    plan = planned(fleet, draft.name, facts, read_shape(draft, fleet.hosts, way))
+    plan = planned(fleet, draft.name, facts, read_shape_on(contact, draft))
     if not plan.complete:
         raise SpecError(
             f"{draft.name}: the hosts do not tell which address or interface their ranks talk on",
             hint="set r1fleet_address and r1fleet_interface for each host of the inventory",
         )
-    return plan
+    return plan, reports
 
 
 def _closing(result: LaunchResult) -> tuple[str, ...]:
-    if result.state in ("rolled back", "interrupted", "superseded"):
+    if result.state in ("rolled back", "interrupted", "superseded", "dry run"):
         return (f"{result.deployment}: {result.state}. {result.detail}".rstrip(". ") + ".",)
-    endpoints = ", ".join(f"{endpoint}/v1" for endpoint in result.endpoints)
-    return (f"{result.deployment} is {result.state}: {endpoints}",)
+    places = [f"{endpoint}/v1" for endpoint in result.endpoints] or list(result.outputs)
+    kept = "" if result.endpoints else "its output is kept at "
+    return (f"{result.deployment} is {result.state}: {kept}{', '.join(places)}",)

@@ -19,7 +19,7 @@ from rich.text import Text
 from r1fleet.console.board import Board, Tally, few
 from r1fleet.console.errors import render_error
 from r1fleet.console.interface import Renderer
-from r1fleet.console.results import BAD, details, diff_lines, host_name, message, spoken, stat_lines, title
+from r1fleet.console.results import BAD, details, diff_lines, host_name, message, spoken, stat_lines, title, would_lines
 from r1fleet.console.text import amount, clean, duration, one_line, size
 from r1fleet.errors import FleetError
 from r1fleet.events import (
@@ -28,12 +28,14 @@ from r1fleet.events import (
     ItemResult,
     LogLines,
     Note,
+    Output,
     PlayStarted,
     RankState,
     Recap,
     Step,
     TaskResult,
     Transfer,
+    WouldRun,
 )
 
 _COLOURS = {
@@ -73,6 +75,7 @@ class LiveRenderer(Renderer):
         self._board = Board()
         self._spinner = Spinner("dots")
         self._began = time.monotonic()
+        self._rest = ""  # of a line that a job has not ended yet
         self._live = Live(get_renderable=self._picture, console=self._console, refresh_per_second=8, transient=True)
 
     def __enter__(self) -> Self:
@@ -85,6 +88,8 @@ class LiveRenderer(Renderer):
             with self._state:
                 ended = self._board.end()
             self._print_tallies(ended)
+            if self._rest:
+                self._print(Text(clean(self._rest)))
             self._live.stop()
 
     def show(self, event: Event) -> None:
@@ -166,7 +171,7 @@ class LiveRenderer(Renderer):
 
     @_show.register
     def _(self, event: RankState) -> None:
-        if event.state in ("ready", "failed", "stopped"):
+        if event.state in ("ready", "done", "failed", "stopped"):
             detail = f": {one_line(event.detail)}" if event.detail else ""
             self._line(event.state, event.host, f"{event.deployment} rank {event.rank}{detail}")
 
@@ -177,6 +182,16 @@ class LiveRenderer(Renderer):
         head = (f"{event.deployment} {event.rank} {one_line(event.host)} │ ", "dim")
         for line in (line for text in event.lines for line in clean(text).split("\n")):
             self._print(Text.assemble(head, line))
+
+    @_show.register
+    def _(self, event: Output) -> None:
+        *whole, self._rest = (self._rest + event.text).split("\n")
+        for line in whole:
+            self._print(Text(clean(line)))
+
+    @_show.register
+    def _(self, event: WouldRun) -> None:
+        self.lines(*would_lines(event))
 
     @_show.register
     def _(self, event: EndpointReady) -> None:
@@ -264,7 +279,7 @@ class LiveRenderer(Renderer):
 
     def _ranks(self) -> list[RenderableType]:
         ranks = [rank for _, rank in sorted(self._board.ranks.items())]
-        if not ranks or all(rank.state in ("ready", "stopped", "failed") for rank in ranks):
+        if not ranks or all(rank.state in ("ready", "done", "stopped", "failed") for rank in ranks):
             return []
         table = Table.grid(padding=(0, 2))
         for rank in ranks:

@@ -7,20 +7,22 @@ from functools import singledispatchmethod
 from typing import Any, TextIO
 
 from r1fleet.console.interface import Renderer
-from r1fleet.console.results import BAD, details, diff_lines, host_name, message, spoken, stat_lines, title
-from r1fleet.console.text import amount, clean, duration, one_line
+from r1fleet.console.results import BAD, details, diff_lines, host_name, message, spoken, stat_lines, title, would_lines
+from r1fleet.console.text import amount, clean, duration, one_line, write
 from r1fleet.events import (
     EndpointReady,
     Event,
     ItemResult,
     LogLines,
     Note,
+    Output,
     PlayStarted,
     RankState,
     Recap,
     Step,
     TaskResult,
     TaskStarted,
+    WouldRun,
 )
 
 _INDENT = "    "
@@ -32,9 +34,13 @@ class PlainRenderer(Renderer):
     def __init__(self, stream: TextIO, *, verbosity: int = 0, diff: bool = False) -> None:
         super().__init__(stream, verbosity=verbosity, diff=diff)
         self._shares: dict[tuple[str, str], tuple[str, int]] = {}
+        self._unfinished = False
 
     def show(self, event: Event) -> None:
-        """Write the event's lines."""
+        """Write the event's lines; a line that a job has not ended is ended before."""
+        if self._unfinished and not isinstance(event, Output):
+            write(self.stream, "\n")
+            self._unfinished = False
         self._show(event)
 
     @singledispatchmethod
@@ -114,6 +120,16 @@ class PlainRenderer(Renderer):
             return
         head = f"{event.deployment} {event.rank} {event.host} | "
         self.lines(*(f"{head}{line}" for text in event.lines for line in clean(text).split("\n")))
+
+    @_show.register
+    def _(self, event: Output) -> None:
+        if event.text:
+            write(self.stream, clean(event.text))
+            self._unfinished = not event.text.endswith("\n")
+
+    @_show.register
+    def _(self, event: WouldRun) -> None:
+        self.lines(*would_lines(event))
 
     @_show.register
     def _(self, event: EndpointReady) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from r1fleet.console.text import clean, one_line, tail
-from r1fleet.events import RUN, ItemResult, Recap, TaskResult
+from r1fleet.events import RUN, ItemResult, Recap, TaskResult, WouldRun
 
 BAD = frozenset({"failed", "unreachable", "ignored", "rescued"})
 _TAIL = 10
@@ -137,3 +137,11 @@ def _diff_text(value: object) -> list[str]:
 def _diff_head(side: str, difference: Mapping[str, Any]) -> str:
     header = difference.get(f"{side}_header")
     return f"{side}: {one_line(header)}" if header else side
+
+
+def would_lines(event: WouldRun) -> Iterator[str]:
+    """Spell what a launch would do on one host."""
+    head = f"would: {one_line(event.host)}:"
+    yield from (f"{head} write {one_line(path)}" for path in event.writes)
+    yield from (f"{head} run {one_line(command)}" for command in event.commands)
+    yield from (f"{head} hash of arguments, {one_line(text)}" for text in event.arguments)

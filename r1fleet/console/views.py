@@ -15,6 +15,7 @@ from r1fleet.topology import FROM_FACTS, Gang
 
 COLOURS = {
     "ready": "\x1b[32m",
+    "done": "\x1b[32m",
     "starting": "\x1b[33m",
     "running": "\x1b[33m",
     "degraded": "\x1b[31m",
@@ -124,7 +125,8 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool 
 def _deployment(row: DeploymentRow, *, colour: bool) -> Iterator[str]:
     since = f", {duration(time.time() - row.since)} ago" if row.since else ""
     by = f" by {row.by}{since}" if row.by else ""
-    what = f": {row.engine} serves {row.model}" if row.engine else ""
+    does = "serves" if row.endpoints else "runs a job with"
+    what = f": {row.engine} {does} {row.model}" if row.engine else ""
     generation = f", generation {row.generation}{by}" if row.generation else ""
     yield f"{row.cluster} / {row.name}  {_painted(row.state, colour=colour)}{what}{generation}"
     if row.detail:

@@ -7,8 +7,11 @@ from importlib import resources
 from typing import Final
 
 from r1fleet.engines.interface import RankRequest
+from r1fleet.spec import Deployment
 
 PROMPTS: Final = "prompts.txt"
+FAREWELL: Final = "/exit"
+"""What a person's input ends with: DeepSeek's script and ours end well when they read it."""
 
 
 def job_words(request: RankRequest) -> Iterator[str]:
@@ -21,6 +24,11 @@ def job_words(request: RankRequest) -> Iterator[str]:
     yield from () if job.max_new_tokens is None else ("--max-new-tokens", str(job.max_new_tokens))
     yield from () if job.temperature is None else ("--temperature", str(job.temperature))
     yield from () if job.top_p is None else ("--top-p", str(job.top_p))
+
+
+def is_interactive(deployment: Deployment) -> bool:
+    """Tell whether a job asks a person; one that says nothing of its input does."""
+    return deployment.job is None or deployment.job.interactive
 
 
 def input_of(request: RankRequest) -> str | None:

@@ -29,3 +29,12 @@ def engine_of(name: str) -> Engine:
             f"engine {name} is not supported by this version", hint="this version plans " + ", ".join(ENGINES)
         )
     return engine
+
+
+def takes_key(name: str) -> bool:
+    """Tell whether an engine takes an API key in a way that keeps it secret."""
+    try:
+        engine_of(name).refuse_secret(name)
+    except SpecError:
+        return False
+    return True

@@ -1,12 +1,13 @@
 """Start one coordinated gang of ranks: all or none."""
 
+from r1fleet.launch.attach import Terminal
 from r1fleet.launch.failure import Failure, GangFailed
-from r1fleet.launch.gather import gather, read_shape
+from r1fleet.launch.gather import connected, gather, gather_on, read_shape, read_shape_on
 from r1fleet.launch.lock import HeldLock, lock_release, lock_status
 from r1fleet.launch.model_files import read_model
 from r1fleet.launch.options import LaunchOptions, LaunchResult
 from r1fleet.launch.restart import restart
-from r1fleet.launch.run import launch
+from r1fleet.launch.run import launch, launch_on
 from r1fleet.launch.stop import StopReport, stop
 
 __all__ = [
@@ -16,12 +17,17 @@ __all__ = [
     "LaunchOptions",
     "LaunchResult",
     "StopReport",
+    "Terminal",
+    "connected",
     "gather",
+    "gather_on",
     "launch",
+    "launch_on",
     "lock_release",
     "lock_status",
     "read_model",
     "read_shape",
+    "read_shape_on",
     "restart",
     "stop",
 ]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from r1fleet.command import Command
-from r1fleet.engines import Engine, RankRequest, beyond, engine_of, refuse_unknown
+from r1fleet.engines import Engine, RankRequest, beyond, engine_of, is_interactive, refuse_unknown
 from r1fleet.errors import SpecError
 from r1fleet.facts import HostFacts
 from r1fleet.inventory import Host, Inventory
@@ -180,6 +180,7 @@ class _Ranks:
         own = f"r1fleet-{self.name}-{gang.replica}-{node.rank}"
         container = deployment.container
         limits = container.ulimits if "ulimits" in container.model_fields_set else {}
+        answers = self.engine.kind_of(deployment) == "job" and node.rank == 0
         return Process(
             name=own,
             command=command,
@@ -188,6 +189,8 @@ class _Ranks:
             log=f"{folder}/logs/{own}.log",
             exit_record=f"{folder}/{own}.exit",
             secrets=f"{folder}/{own}.secrets" if deployment.api_key is not None else None,
+            stdin=f"{folder}/logs/{own}.in" if answers and is_interactive(deployment) else None,
+            output=f"{folder}/logs/{own}.out" if answers else None,
             description=f"r1fleet {self.name}, replica {gang.replica}, rank {node.rank} of {len(gang.nodes)}",
             labels=(("deployment", self.name), ("replica", str(gang.replica)), ("rank", str(node.rank))),
             limits=tuple((limit, str(value)) for limit, value in limits.items()),

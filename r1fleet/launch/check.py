@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from r1fleet.engines import takes_key
 from r1fleet.errors import PreflightFailed
+from r1fleet.events import Note
 from r1fleet.launch.plan import Plan
 from r1fleet.launch.record import runtime_name
 from r1fleet.launch.sites import is_address
 from r1fleet.preflight import Finding, Verdict
+from r1fleet.topology import is_loopback
 
 MANIFESTS = (".r1fleet-manifest.json",)
 MARKERS = ("r1fleet.json",)
@@ -36,6 +39,15 @@ def room_checks(plan: Plan, host: str) -> list[dict[str, Any]]:
     """List what must not be on a host: processes of an earlier generation."""
     rows: list[dict[str, Any]] = [{"kind": "leftovers", "pattern": rf"r1fleet-{re.escape(plan.name)}-\d+-(\d+|ready)$"}]
     return rows
+
+
+def exposed(plan: Plan) -> Iterator[Note]:
+    """Warn of an endpoint that anybody who reaches its host may use, and name the setting that mends it."""
+    spec = plan.deployment
+    if plan.kind != "service" or spec.api_key is not None or is_loopback(spec.bind):
+        return
+    able = "set api_key: {env: NAME}, or " if takes_key(spec.engine) else ""
+    yield Note(f"the endpoint listens on {spec.bind} without an api key; {able}set bind: 127.0.0.1", "warning")
 
 
 def refuse(plan: Plan, findings: Iterable[Finding], forced: frozenset[str]) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
+from r1fleet.engines import Progress
 from r1fleet.errors import ExitCode, HostFailed, Where
 from r1fleet.status.judge import ended, find_rank
 from r1fleet.status.record import DeploymentRecord, RankRecord
@@ -19,6 +22,16 @@ CONSEQUENCE = re.compile(
 """What a rank says when another rank has gone; the cause stands in the other rank's log."""
 
 
+ADVICE: Mapping[str, str] = MappingProxyType(
+    {
+        "rendezvous": "r1fleet preflight tries every way between hosts; raise timeouts.rendezvous if only time lacks",
+        "loading": "look at how fast the last rank reads its weights; raise timeouts.load if only time lacks",
+        "answering": "the first answer may compile kernels: raise timeouts.ready if only time lacks",
+    }
+)
+"""What to do when a phase has run out, by its name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What ended a launch: the rank to blame (None when a judge or a host is), why, and what it wrote last."""
@@ -30,6 +43,7 @@ class Failure:
     lines: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     unreachable: bool = False
+    advice: str = ""
 
 
 class GangFailed(HostFailed):
@@ -43,7 +57,13 @@ class GangFailed(HostFailed):
         super().__init__(
             "\n".join(_rows(f"{deployment}: {who}{failure.reason}", failure, left)),
             where=Where(host=failure.host),
-            hint=f"r1fleet logs {deployment}{rank}" + (f"; r1fleet stop {deployment}" if left else ""),
+            hint="; ".join(
+                [
+                    *([failure.advice] if failure.advice else []),
+                    f"r1fleet logs {deployment}{rank}",
+                    *([f"r1fleet stop {deployment}"] if left else []),
+                ]
+            ),
         )
         if failure.unreachable:
             self.exit_code = ExitCode.UNREACHABLE
@@ -55,7 +75,8 @@ def first_dead(record: DeploymentRecord, views: Mapping[str, DeploymentView]) ->
     A rank whose first error only tells that another one went away is blamed when nothing better is known.
     """
     seen = [(rank, found) for rank in record.ranks if (found := _seen(rank, views)) is not None]
-    dead = [(rank, found) for rank, found in seen if not found.alive]
+    job = record.kind == "job"
+    dead = [(rank, found) for rank, found in seen if not found.alive and not (job and found.done)]
     if not dead:
         return None
     causes = [row for row in dead if not _follows(row[1])]
@@ -73,12 +94,28 @@ def _seen(rank: RankRecord, views: Mapping[str, DeploymentView]) -> RankView | N
     return find_rank(views[rank.host], rank) if rank.host in views else None
 
 
-def judged(record: DeploymentRecord, views: Mapping[str, DeploymentView], replica: int, what: str) -> Failure:
-    """Blame the rank that a judge's words point at: the one whose address it names, else rank 0."""
+def judged(
+    record: DeploymentRecord,
+    views: Mapping[str, DeploymentView],
+    replica: int,
+    told: Mapping[str, Any],
+    far: Mapping[str, Progress],
+) -> Failure:
+    """Blame the rank whose address a judge's words name; else the last one on its way; else rank 0."""
     ranks = [rank for rank in record.ranks if rank.replica == replica]
-    words = re.split(r"[\s,]+", what)
-    rank = next((rank for rank in ranks if rank.rank and rank.address in words), ranks[0])
-    return _failure(record, views, rank, f"never came up: {what}")
+    phase = str(told.get("phase", ""))
+    words = re.split(r"[\s,]+", told["what"])
+    named = next((rank for rank in ranks if rank.rank and rank.address in words), None)
+    rank = named or (_last(ranks, far) if phase == "loading" else ranks[0])
+    failure = _failure(record, views, rank, f"never came up: {told['what']}")
+    places = [f"rank {one.rank} on {one.host} came as far as: {far[one.name]}" for one in ranks if one.name in far]
+    return replace(failure, others=(*failure.others, *places), advice=ADVICE.get(phase, ""))
+
+
+def _last(ranks: Sequence[RankRecord], far: Mapping[str, Progress]) -> RankRecord:
+    """Return the rank that is least far; where none is behind the others, the one that serves."""
+    orders = {rank.rank: far[rank.name].order if rank.name in far else (0, 0.0) for rank in ranks}
+    return min(ranks, key=lambda rank: (orders[rank.rank], rank.rank))
 
 
 def _failure(record: DeploymentRecord, views: Mapping[str, DeploymentView], rank: RankRecord, reason: str) -> Failure:

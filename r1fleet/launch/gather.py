@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from r1fleet.errors import SpecError, Where
+from r1fleet.events import Observer, Step
 from r1fleet.facts import HostFacts
+from r1fleet.facts.report import Report
 from r1fleet.inventory import Host
 from r1fleet.launch.model_files import shape_of
 from r1fleet.launch.plan import Plan
-from r1fleet.launch.preflight import look_at
+from r1fleet.launch.preflight import look_at, reports
+from r1fleet.launch.wanted import want_of
 from r1fleet.status.contact import Access, Contact
 from r1fleet.status.survey import lost_hosts
 from r1fleet.topology import ModelShape, known_shape
@@ -23,14 +26,41 @@ def gather(hosts: Iterable[Host], access: Access) -> dict[str, HostFacts]:
     return {host: report.for_plan for host, report in found.items()}
 
 
+def gather_on(contact: Contact, draft: Plan) -> dict[str, Report]:
+    """Ask the open hosts of a draft for everything they can tell; every host must answer."""
+    wants = {host: want for host in contact.hosts if (want := want_of(draft, host)) is not None}
+    found, lost = reports(contact, wants)
+    if lost:
+        raise lost_hosts(lost)
+    return found
+
+
+def connected(contact: Contact, observer: Observer) -> None:
+    """Tell how many hosts answered; raise where one did not."""
+    observer(Step("connect", "done", done=len(contact.sessions), total=len(contact.hosts), unit="hosts"))
+    if contact.lost:
+        raise lost_hosts(contact.lost)
+
+
 def read_shape(draft: Plan, hosts: Mapping[str, Host], access: Access) -> ModelShape | None:
     """Read the model's own config.json on the leader; None where the table of models knows it, or nothing does."""
-    if known_shape(draft.deployment.model) is not None or draft.deployment.model_path is None:
+    if _known(draft):
         return None
-    leader = hosts[draft.gangs[0].leader.host]
-    with Contact(access, [leader]) as contact:
-        told = contact.ask(leader.name, "fleet_model", {"path": draft.deployment.model_path})
-    where = Where(f"{draft.deployment.model_path}/config.json", host=leader.name)
+    with Contact(access, [hosts[draft.gangs[0].leader.host]]) as contact:
+        return read_shape_on(contact, draft)
+
+
+def read_shape_on(contact: Contact, draft: Plan) -> ModelShape | None:
+    """Read the model's own config.json over a session that is open to the leader."""
+    if _known(draft):
+        return None
+    leader, path = draft.gangs[0].leader.host, draft.deployment.model_path
+    told = contact.ask(leader, "fleet_model", {"path": path})
+    where = Where(f"{path}/config.json", host=leader)
     if told.get("problem"):
         raise SpecError(told["problem"], where=where, hint="fetch it again, or correct model_path")
     return shape_of(told["config"], weight_bytes=told["weight_bytes"], where=where) if told["config"] else None
+
+
+def _known(draft: Plan) -> bool:
+    return known_shape(draft.deployment.model) is not None or draft.deployment.model_path is None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from r1fleet.errors import ExitCode
 from r1fleet.inventory import Host
+from r1fleet.launch.attach import Terminal
 
 
 def who() -> str:
@@ -20,13 +21,16 @@ def who() -> str:
 class LaunchOptions:
     """How to launch: ``hosts`` are the inventory's, ``replace`` stops another plan first, ``detach`` does not wait.
 
-    ``api_key`` is the value that the deployment's reference stood for; ``force`` names checks that may fail.
+    ``api_key`` is the value that the deployment's reference stood for; ``force`` names checks that may fail;
+    ``terminal`` is where a person types what an interactive job is asked; ``dry_run`` ends before the first change.
     """
 
     hosts: Mapping[str, Host]
     api_key: str = field(default="", repr=False)
     replace: bool = False
     detach: bool = False
+    dry_run: bool = False
+    terminal: Terminal | None = None
     force: frozenset[str] = frozenset()
     tail: int = 30
     interval: float = 0.5
@@ -35,7 +39,11 @@ class LaunchOptions:
 
 @dataclass(frozen=True, slots=True)
 class LaunchResult:
-    """How a launch went: ready, already ready, detached, rolled back or superseded; failures are raised."""
+    """How a launch went; failures are raised.
+
+    ``state`` is ready, already ready, done (a job), detached, interrupted, rolled back, superseded or dry run.
+    ``outputs`` are where a job's answers are kept, as `host:path`.
+    """
 
     deployment: str
     state: str
@@ -45,6 +53,7 @@ class LaunchResult:
     sample: str = ""
     seconds: float = 0.0
     detail: str = ""
+    outputs: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from r1fleet.command import Command
-from r1fleet.engines import Kind, Preparation
-from r1fleet.errors import SpecError
+from r1fleet.engines import Kind, Preparation, is_interactive
+from r1fleet.errors import SpecError, UsageError
 from r1fleet.runtimes.interface import HostFile, Process
 from r1fleet.spec import Deployment
 from r1fleet.topology.gang import FROM_FACTS, Gang, Node
@@ -71,12 +71,22 @@ class Plan:
         }
 
 
-def startable(plan: Plan) -> None:
-    """Refuse to start what this version only plans."""
-    if plan.kind == "job":
-        raise SpecError(
-            f"{plan.name} is a job, and this version plans jobs without starting them",
-            hint=f"r1fleet plan {plan.name} shows every command; start them by hand, rank by rank",
+def startable(plan: Plan, *, attached: bool = False, detached: bool = False) -> None:
+    """Refuse a way to start that this plan does not have."""
+    if plan.kind == "service":
+        if attached:
+            raise UsageError(f"{plan.name} is a service: it has no input", hint=f"r1fleet ask -d {plan.name}")
+        return
+    if not is_interactive(plan.deployment):
+        if attached:
+            raise UsageError(f"{plan.name} reads its prompts from a file: nobody types", hint="leave --attach out")
+        return
+    if len(plan.gangs) > 1:
+        raise SpecError(f"{plan.name} asks a person, and has {len(plan.gangs)} replicas", hint="leave replicas out")
+    if detached or not attached:
+        raise UsageError(
+            f"{plan.name} asks a person what to generate",
+            hint="r1fleet launch --attach, or give it job.input or job.prompts",
         )
 
 

@@ -18,7 +18,7 @@ from r1fleet.launch.plan import Plan
 from r1fleet.launch.wanted import STATE, want_of
 from r1fleet.preflight import TABLE, Answer, Finding, Ground, Reached, Verdict, Want, judge, worst
 from r1fleet.status.contact import Access, Contact
-from r1fleet.status.judge import DEGRADED, READY, STARTING, deployment_state
+from r1fleet.status.judge import STANDING, deployment_state
 from r1fleet.status.survey import lost_hosts, survey
 
 PATHS = ("/", "/tmp", "/dev/shm", STATE)
@@ -82,10 +82,12 @@ def _stands(contact: Contact, plan: Plan) -> bool:
     """Tell whether a generation of the deployment runs now."""
     seen = survey(contact, plan.name)
     old = seen.record(plan.name)
-    return old is not None and deployment_state(old, seen.current_views(old))[0] in (STARTING, READY, DEGRADED)
+    return old is not None and deployment_state(old, seen.current_views(old))[0] in STANDING
 
 
-def look_around(contact: Contact, plan: Plan | None, *, with_room: bool) -> tuple[Ground, dict[str, FleetError]]:
+def look_around(
+    contact: Contact, plan: Plan | None, *, with_room: bool, known: Mapping[str, Report] | None = None
+) -> tuple[Ground, dict[str, FleetError]]:
     """Collect all that the table is judged by."""
     wants: dict[str, Want] = {}
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -95,7 +97,7 @@ def look_around(contact: Contact, plan: Plan | None, *, with_room: bool) -> tupl
             continue
         wants[host] = want
         rows[host] = standing_checks(plan, host) + (room_checks(plan, host) if with_room else [])
-    found, lost = reports(contact, wants)
+    found, lost = (dict(known), {}) if known else reports(contact, wants)
     answers: dict[str, tuple[Answer, ...]] = {}
     for host, told in contact.ask_all("fleet_check", {host: {"checks": row} for host, row in rows.items()}).items():
         if isinstance(told, FleetError):
@@ -108,12 +110,14 @@ def look_around(contact: Contact, plan: Plan | None, *, with_room: bool) -> tupl
     return Ground({host: found[host] for host in contact.hosts if host in found}, wants, reached, answers), lost
 
 
-def judged(contact: Contact, plan: Plan, *, with_room: bool) -> list[Finding]:
+def judged(
+    contact: Contact, plan: Plan, *, with_room: bool, known: Mapping[str, Report] | None = None
+) -> list[Finding]:
     """Hold what a launch's hosts tell now against the table; raise where one does not answer.
 
-    Without room, what a generation that still runs takes up is left out.
+    Without room, what a generation that still runs takes up is left out; ``known`` is what they told a moment ago.
     """
-    ground, lost = look_around(contact, plan, with_room=with_room)
+    ground, lost = look_around(contact, plan, with_room=with_room, known=known)
     if lost:
         raise lost_hosts(lost)
     return [one for one in judge(ground) if with_room or one.check not in ROOM]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -51,6 +52,9 @@ def record_of(plan: Plan, generation: int, options: LaunchOptions, python: str) 
             inspect=runtime.inspect(rank.process).argv,
             stop=runtime.stop(rank.process).argv,
             stop_seconds=rank.process.stop_seconds,
+            stdin=rank.process.stdin or "",
+            output=rank.process.output or "",
+            arguments=arguments_hash(rank),
         )
         for rank in plan.ranks
     )
@@ -71,6 +75,7 @@ def record_of(plan: Plan, generation: int, options: LaunchOptions, python: str) 
         by=options.by,
         settings=tuple(f"{key}: {json.dumps(value)}" for key, value in plan.deployment.model_dump(mode="json").items()),
         ranks=ranks,
+        kind=plan.kind,
         gangs=tuple(_gang(plan, gang, generation, python) for gang in plan.gangs),
     )
 
@@ -116,6 +121,12 @@ def secrets(plan: Plan, options: LaunchOptions) -> Mapping[str, str]:
     return engine_of(plan.deployment.engine).secret_environment(options.api_key) if options.api_key else {}
 
 
+def arguments_hash(rank: RankPlan) -> str:
+    """Return a hash of a rank's exact command and environment, as its host keeps them."""
+    text = json.dumps([list(rank.process.command.argv), sorted(rank.process.command.env)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def leader_of(plan: Plan, replica: int) -> RankPlan:
     """Find the rank 0 of a replica."""
     return next(rank for rank in plan.ranks if rank.replica == replica and rank.node.rank == 0)
@@ -133,6 +144,8 @@ def served_name(plan: Plan) -> str:
 
 def port_of(plan: Plan) -> int:
     """Return the port that the endpoint listens on."""
+    if not plan.endpoints:
+        return 0
     return plan.deployment.port or urlsplit(plan.endpoints[0]).port or 0
 
 
@@ -154,6 +167,8 @@ def _moved(process: Process, folder: str) -> Process:
         log=_path(process.log, process, folder),
         exit_record=_path(process.exit_record, process, folder),
         secrets=_path(process.secrets, process, folder) if process.secrets else None,
+        stdin=_path(process.stdin, process, folder) if process.stdin else None,
+        output=_path(process.output, process, folder) if process.output else None,
         image=image,
     )
 
@@ -169,7 +184,7 @@ def _gang(plan: Plan, gang: Gang, generation: int, python: str) -> GangRecord:
     return GangRecord(
         replica=gang.replica,
         leader=gang.leader.host,
-        url=f"http://{_own_address(plan.deployment.bind)}:{port_of(plan)}",
+        url=f"http://{_own_address(plan.deployment.bind)}:{port_of(plan)}" if plan.endpoints else "",
         port=port_of(plan),
         rendezvous_port=gang.rendezvous_port,
         out=f"{generation_folder(plan.name, generation)}/verdict-{gang.replica}",
@@ -185,6 +200,7 @@ def _judge_config(plan: Plan, gang: Gang, record: DeploymentRecord) -> dict[str,
     seen = inside and all(is_address(address) for address in workers)
     return {
         "generation": record.generation,
+        "kind": record.kind,
         "url": mine.url,
         "port": mine.port,
         "model": record.model,

@@ -45,11 +45,14 @@ def _files(
             continue
         rows += [_row(file) for file in (*runtime.files(rank.process), *rank.files)]
         owner = owner_of(rank.process)
+        if rank.process.stdin:
+            rows.append({**_row(HostFile(rank.process.stdin, "", 0o600)), "owner": owner, "fifo": True})
         if rank.process.secrets:
             rows.append({**_row(HostFile(rank.process.secrets, text, 0o400)), "owner": owner})
         if rank.process.image is not None and rank.process.image.container.user:
-            # Inside, the engine opens its log by itself.
-            rows.append({**_row(HostFile(rank.process.log, "")), "owner": owner})
+            # Inside, the engine opens its log and output by itself.
+            paths = filter(None, (rank.process.log, rank.process.output))
+            rows += [{**_row(HostFile(path, "")), "owner": owner} for path in paths]
     for gang in plan.gangs:
         if gang.leader.host == host:
             rows += [_row(file) for file in judge_files(plan, gang, record, python)]

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
+from r1fleet.engines import Progress, progress
 from r1fleet.errors import FleetError
 from r1fleet.events import LogLines, Observer, RankState, Step
 from r1fleet.launch.failure import Failure, first_dead, judged
 from r1fleet.status.contact import Contact
-from r1fleet.status.judge import FAILED, STOPPED, find_rank, gangs_of
-from r1fleet.status.record import DeploymentRecord
+from r1fleet.status.judge import DONE, FAILED, STOPPED, find_rank, gangs_of
+from r1fleet.status.record import DeploymentRecord, RankRecord
 from r1fleet.status.survey import survey
-from r1fleet.status.view import DeploymentView, read_host
+from r1fleet.status.view import DeploymentView, RankView, read_host
 from r1fleet.transport import Reply
 
 LINES_AT_ONCE = 200
@@ -24,7 +25,7 @@ SETTLE = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a watch ended: ``ready`` with the gangs' answers, ``failed`` with the failure, or ``superseded``."""
+    """How a watch ended: ready (with the gangs' answers), done, failed (with the failure) or superseded."""
 
     state: str
     answers: Mapping[int, Mapping[str, Any]]
@@ -45,6 +46,8 @@ class Watch:
         self._tail = tail
         self._offsets = {rank.log: 0 for rank in record.ranks}
         self._states: dict[str, str] = {}
+        self._progress: dict[str, Progress] = {}
+        self._job = record.kind == "job"
         self._phases: dict[int, str] = {}
         self._views: dict[str, DeploymentView] = {}
 
@@ -93,11 +96,22 @@ class Watch:
             return other
         self._views[host] = view
         self._tell(host, view)
-        if any(not rank.alive for rank in view.ranks) or any(gang.failed for gang in view.gangs):
+        if any(self._has_failed(rank) for rank in view.ranks) or any(gang.failed for gang in view.gangs):
             return self._failed()
+        if self._job:
+            return self._done()
         answers = {replica: gang.ready for replica, gang in gangs_of(self._views.values()).items() if gang.ready}
         complete = len(answers) == len(self._record.gangs) and len(self._views) == len(self._record.hosts)
         return Verdict("ready", answers) if complete else None
+
+    def _has_failed(self, rank: RankView) -> bool:
+        return not rank.alive and not (self._job and rank.done)
+
+    def _done(self) -> Verdict | None:
+        """A job is done when every rank of it has ended with 0."""
+        every = len(self._views) == len(self._record.hosts)
+        ended = every and all(rank.done for view in self._views.values() for rank in view.ranks)
+        return Verdict(DONE, {}) if ended else None
 
     def _superseded(self, view: DeploymentView | None) -> Verdict | None:
         if view is None or view.current is None:
@@ -122,8 +136,8 @@ class Watch:
         failure = first_dead(self._record, views)
         if failure is None:
             gangs = gangs_of(views.values())
-            replica, what = next((replica, gang.failed["what"]) for replica, gang in gangs.items() if gang.failed)
-            failure = judged(self._record, views, replica, what)
+            replica, told = next((replica, gang.failed) for replica, gang in gangs.items() if gang.failed)
+            failure = judged(self._record, views, replica, told, self._progress)
         if failure.rank is not None:
             self._observer(RankState(self._record.name, failure.rank, failure.host, "failed", failure.reason))
         return Verdict(FAILED, {}, failure)
@@ -133,15 +147,29 @@ class Watch:
             seen = find_rank(view, rank)
             if seen is None:
                 continue
-            state = "running" if seen.alive else "failed"
-            if seen.alive and self._states.get(rank.name) != state:
-                self._observer(RankState(self._record.name, rank.rank, host, state))
-            self._states[rank.name] = state
             if seen.log["text"]:
                 self._offsets[rank.log] = seen.log["offset"]
-                lines = tuple(seen.log["text"].splitlines()[-LINES_AT_ONCE:])
-                self._observer(LogLines(self._record.name, rank.rank, host, lines))
-        for gang in view.gangs:
+                lines = tuple(seen.log["text"].splitlines())
+                self._observer(LogLines(self._record.name, rank.rank, host, lines[-LINES_AT_ONCE:]))
+                self._note(rank, lines)
+            state = f"running {_roughly(self._progress.get(rank.name))}" if seen.alive else "ended"
+            if seen.alive and self._states.get(rank.name) != state:
+                far = str(self._progress.get(rank.name, ""))
+                self._observer(RankState(self._record.name, rank.rank, host, "running", far))
+            self._states[rank.name] = state
+        for gang in view.gangs if not self._job else ():
             if gang.phase and self._phases.get(gang.replica) != gang.phase:
                 self._phases[gang.replica] = gang.phase
                 self._observer(Step(gang.phase, "running", f"replica {gang.replica}", host))
+
+    def _note(self, rank: RankRecord, lines: Sequence[str]) -> None:
+        now = progress(self._record.engine, lines, self._progress.get(rank.name))
+        if now is not None:
+            self._progress[rank.name] = now
+
+
+def _roughly(far: Progress | None) -> str:
+    """Tell a phase and the tenth of it that is done: a hundred shards are not worth as many lines."""
+    if far is None:
+        return ""
+    return f"{far.phase} {far.done * 10 // far.total if far.total else 0}"

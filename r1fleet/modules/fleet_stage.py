@@ -49,6 +49,9 @@ def run(ctx: Context) -> dict[str, Any]:
 def _file(ctx: Context, row: dict[str, Any]) -> None:
     owner = _owner(ctx, row["owner"]) if row.get("owner") else None
     os.makedirs(os.path.dirname(row["path"]), mode=0o755, exist_ok=True)
+    if row.get("fifo"):
+        _fifo(row["path"], row["mode"], owner)
+        return
     _write(row["path"], row["content"], row["mode"], owner)
 
 
@@ -62,6 +65,14 @@ def _owner(ctx: Context, name: str) -> tuple[int, int]:
     except KeyError:
         return ctx.fail("there is no user %s on this host" % name)
     return entry.pw_uid, entry.pw_gid
+
+
+def _fifo(path: str, mode: int, owner: tuple[int, int] | None) -> None:
+    if os.path.lexists(path):
+        os.unlink(path)
+    os.mkfifo(path, mode)
+    if owner is not None:
+        os.chown(path, owner[0], owner[1])
 
 
 def _write(path: str, text: str, mode: int, owner: tuple[int, int] | None = None) -> None:

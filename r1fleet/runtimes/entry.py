@@ -19,7 +19,9 @@ def entry_text(process: Process, *, redirect: bool = False) -> str:
     """Return the entry script; with ``redirect`` it sends its own output to the log."""
     lines = ["#!/bin/sh", f"# {process.description or process.name}", "set -eu"]
     if redirect:
-        lines += [f"echo output goes to {shlex.quote(process.log)}", f"exec >>{shlex.quote(process.log)} 2>&1"]
+        lines += [f"echo output goes to {shlex.quote(process.log)}", _redirection(process)]
+    if process.stdin is not None:
+        lines.append(f"exec <>{shlex.quote(process.stdin)}")
     if process.secrets is not None:
         lines += ["set -a", f". {shlex.quote(process.secrets)}", "set +a"]
     # What finds this process again, wherever it lives, and all that it starts.
@@ -27,6 +29,11 @@ def entry_text(process: Process, *, redirect: bool = False) -> str:
     lines += [f"export {name}={shlex.quote(value)}" for name, value in process.command.env]
     lines.append("exec " + Command(process.command.argv).lines())
     return "\n".join(lines) + "\n"
+
+
+def _redirection(process: Process) -> str:
+    log = shlex.quote(process.log)
+    return f"exec >>{log} 2>&1" if process.output is None else f"exec >>{shlex.quote(process.output)} 2>>{log}"
 
 
 def secrets_text(variables: Mapping[str, str]) -> str:

@@ -26,6 +26,8 @@ class Process:
     folder on the host; ``log`` collects standard output and error; ``exit_record`` is a file that gets
     ``result code status`` when the process ends; ``secrets`` is a 0400 file of NAME=value lines that the entry sources
     (``secrets_text`` writes them). The folders of ``log`` and ``exit_record`` must be there before the start.
+    ``stdin`` is a FIFO that is its standard input, never at its end while the process lives (None: there is no input);
+    ``output`` gets standard output where that is a result, and the log the rest.
     ``limits`` are resource limits by Docker's names; ``labels`` tell people and other tools what the process belongs
     to; ``image`` is None outside containers.
     """
@@ -37,6 +39,8 @@ class Process:
     log: str
     exit_record: str
     secrets: str | None = None
+    stdin: str | None = None
+    output: str | None = None
     stop_seconds: int = 20
     description: str = ""
     labels: tuple[tuple[str, str], ...] = ()

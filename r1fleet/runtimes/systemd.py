@@ -115,7 +115,7 @@ def _unit(process: Process) -> str:
 def _properties(process: Process) -> Iterator[tuple[str, str]]:
     yield "User", process.user
     yield "WorkingDirectory", process.directory
-    yield "StandardOutput", f"append:{process.log}"
+    yield "StandardOutput", f"append:{process.output or process.log}"
     yield "StandardError", f"append:{process.log}"
     yield "KillMode", "control-group"
     yield "KillSignal", "SIGTERM"

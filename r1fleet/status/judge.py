@@ -9,15 +9,27 @@ from r1fleet.status.record import Current, DeploymentRecord, RankRecord
 from r1fleet.status.view import DeploymentView, GangView, RankView
 
 STARTING, READY, DEGRADED, FAILED, STOPPED, UNKNOWN = "starting", "ready", "degraded", "failed", "stopped", "unknown"
+RUNNING, DONE = "running", "done"
+"""A job's own states: its ranks have met; all of them have ended with 0."""
+STANDING = frozenset({STARTING, READY, RUNNING, DEGRADED})
+"""States in which something of a generation runs."""
 
 SILENT = "its host does not answer"
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def rank_state(
-    rank: RankRecord, view: DeploymentView | None, *, ready: bool, absent: Mapping[str, str] = NOTHING
+    rank: RankRecord,
+    view: DeploymentView | None,
+    *,
+    ready: bool,
+    absent: Mapping[str, str] = NOTHING,
+    job: bool = False,
 ) -> tuple[str, str]:
-    """Tell one rank's state and a detail; ``ready``: its gang has answered, ``absent``: why hosts have no view."""
+    """Tell one rank's state and a detail.
+
+    ``ready``: its gang has answered; ``absent``: why hosts have no view; ``job``: it may end, with 0.
+    """
     if view is None or view.current is None:
         return UNKNOWN, absent.get(rank.host, SILENT) if view is None else "its host knows nothing of it"
     seen = find_rank(view, rank)
@@ -28,6 +40,8 @@ def rank_state(
     if view.current.state == STOPPED or seen.name in view.current.stopped:
         why = "" if view.current.state == STOPPED else "with the others"
         return STOPPED, f"{seen.processes} processes are left" if seen.processes else why
+    if job and seen.done:
+        return DONE, ""
     return FAILED, ended(seen, rebooted=view.rebooted)
 
 
@@ -59,18 +73,46 @@ def deployment_state(
     gangs = gangs_of(views.values())
     if marker is not None and marker.state in (STOPPED, FAILED):
         return marker.state, marker.detail
+    if record.kind == "job":
+        return _job_state(record, views, absent)
     failed = [f"replica {replica}: {gang.failed['what']}" for replica, gang in gangs.items() if gang.failed]
     ready = all(gang.replica in gangs and gangs[gang.replica].ready for gang in record.gangs)
     missing = _missing(record, views, absent)
     if failed:
         return FAILED, "; ".join(failed)
     if ready:
-        return (DEGRADED, missing) if missing else (READY, "")
+        return (FAILED if _all_dead(record, views) else DEGRADED, missing) if missing else (READY, "")
     if missing:
         silent = all(rank.host not in views for rank in record.ranks if _gone(rank, views))
         return (UNKNOWN if silent else FAILED), missing
     phases = ", ".join(sorted({gang.phase for gang in gangs.values() if gang.phase}))
     return STARTING, phases
+
+
+def _job_state(
+    record: DeploymentRecord, views: Mapping[str, DeploymentView], absent: Mapping[str, str]
+) -> tuple[str, str]:
+    """Tell a job's state from how its ranks have ended, or have not."""
+    gangs = gangs_of(views.values())
+    failed = [f"replica {replica}: {gang.failed['what']}" for replica, gang in gangs.items() if gang.failed]
+    rows: dict[str, list[str]] = {FAILED: [], UNKNOWN: [], DONE: []}
+    for rank in record.ranks:
+        state, detail = rank_state(rank, views.get(rank.host), ready=False, absent=absent, job=True)
+        if state in rows:
+            rows[state].append(f"rank {rank.rank} on {rank.host}: {detail}")
+    if failed or rows[FAILED]:
+        return FAILED, "; ".join(failed + rows[FAILED])
+    if rows[UNKNOWN]:
+        return UNKNOWN, "; ".join(rows[UNKNOWN])
+    if len(rows[DONE]) == len(record.ranks):
+        return DONE, ""
+    met = all(gang.phase == RUNNING for gang in gangs.values())
+    return (RUNNING, "") if met else (STARTING, ", ".join(sorted({gang.phase for gang in gangs.values()})))
+
+
+def _all_dead(record: DeploymentRecord, views: Mapping[str, DeploymentView]) -> bool:
+    """Tell whether every rank was seen, and none of them runs."""
+    return all(rank.host in views and _gone(rank, views) for rank in record.ranks)
 
 
 def newest(markers: Iterable[Current | None]) -> Current | None:

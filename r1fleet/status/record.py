@@ -14,7 +14,11 @@ ROOT = "/var/lib/r1fleet"
 
 @dataclass(frozen=True, slots=True)
 class RankRecord:
-    """One rank: where it runs, what keeps it alive, and how to look at it and stop it."""
+    """One rank: where it runs, what keeps it alive, and how to look at it and stop it.
+
+    Of a job's rank 0, ``output`` is where its answers are kept, and ``stdin`` takes what a person types.
+    ``arguments`` is a hash of its exact command and environment.
+    """
 
     rank: int
     replica: int
@@ -27,6 +31,9 @@ class RankRecord:
     inspect: tuple[str, ...]
     stop: tuple[str, ...]
     stop_seconds: int
+    stdin: str = ""
+    output: str = ""
+    arguments: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,7 @@ class DeploymentRecord:
     settings: tuple[str, ...]
     ranks: tuple[RankRecord, ...]
     gangs: tuple[GangRecord, ...]
+    kind: str = "service"
     schema: int = SCHEMA
 
     @property

@@ -13,6 +13,7 @@ from r1fleet.spec.read import RESERVED
 from r1fleet.status.contact import Access, Contact
 from r1fleet.status.judge import (
     DEGRADED,
+    DONE,
     FAILED,
     READY,
     STARTING,
@@ -170,13 +171,14 @@ def _deployment(cluster: str, name: str, seen: Survey) -> DeploymentRow:
         phase=detail if state == STARTING else "",
         lock=lock,
         sample=next((str(gang.ready["text"]) for gang in gangs.values() if gang.ready and state == READY), ""),
-        ranks=tuple(_rank(rank, views, absent, ready=_ready(record, rank, seen)) for rank in record.ranks),
+        ranks=tuple(_rank(record, rank, seen) for rank in record.ranks),
     )
 
 
-def _rank(rank: RankRecord, views: dict[str, DeploymentView], absent: dict[str, str], *, ready: bool) -> RankRow:
-    view = views.get(rank.host)
-    state, detail = rank_state(rank, view, ready=ready, absent=absent)
+def _rank(record: DeploymentRecord, rank: RankRecord, seen: Survey) -> RankRow:
+    view = seen.current_views(record).get(rank.host)
+    ready, job = _ready(record, rank, seen), record.kind == "job"
+    state, detail = rank_state(rank, view, ready=ready, absent=seen.absent(record), job=job)
     found = find_rank(view, rank) if view else None
     row = RankRow(rank.rank, rank.replica, rank.host, rank.address, state, detail)
     if found is None:
@@ -186,7 +188,7 @@ def _rank(rank: RankRecord, views: dict[str, DeploymentView], absent: dict[str, 
         pid=found.process.pid,
         seconds=found.seconds,
         resident=found.resident,
-        first_error="" if state in (READY, STOPPED) else found.log["first_error"],
+        first_error="" if state in (READY, STOPPED, DONE) else found.log["first_error"],
     )
 
 

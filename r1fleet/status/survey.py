@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from r1fleet.errors import FleetError, UsageError
+from r1fleet.errors import FleetError, HostUnreachable, UsageError
 from r1fleet.status.contact import Contact
 from r1fleet.status.judge import SILENT, newest
 from r1fleet.status.record import DeploymentRecord
@@ -91,7 +91,8 @@ def survey(
 
 def lost_hosts(lost: Mapping[str, FleetError]) -> FleetError:
     """Turn hosts that did not answer into one error that names them all."""
-    first = next(iter(lost.values()))
+    # A host that is away outweighs one that failed, here as in every exit code.
+    first = next((error for error in lost.values() if isinstance(error, HostUnreachable)), next(iter(lost.values())))
     if len(lost) == 1:
         return first
     rows = "\n".join(f"  {host}: {error.what}" for host, error in lost.items())

@@ -32,6 +32,11 @@ class RankView:
         """Whether the runtime says that it runs."""
         return self.process.state == "running"
 
+    @property
+    def done(self) -> bool:
+        """Whether it has ended with 0, as a job's ranks do."""
+        return not self.alive and self.process.status == 0
+
 
 @dataclass(frozen=True, slots=True)
 class GangView:

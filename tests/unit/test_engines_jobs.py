@@ -9,12 +9,9 @@ import yaml
 
 from r1fleet.cli import main as cli
 from r1fleet.errors import SpecError
-from r1fleet.launch import launch
-from r1fleet.launch.options import LaunchOptions
 from r1fleet.launch.plan import Plan
 from r1fleet.launch.record import placed
 from r1fleet.topology import FROM_FACTS
-from tests.fleets import Fleet
 from tests.guides import planned
 
 SCRIPTS: dict[str, Any] = {"engine": "deepseek", "model": "deepseek-ai/DeepSeek-R1", "machine": "8xH200"}
@@ -129,19 +126,19 @@ def test_lmdeploys_pipeline_gets_its_args_as_fields() -> None:
     assert option(plan, "--backend") == "turbomind"
 
 
-def test_a_job_is_refused_before_any_host_is_contacted(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
-    fleet = Fleet("h1")
-    with pytest.raises(SpecError, match="this version plans jobs without starting them"):
-        launch(planned(SCRIPTS), fleet.access, print, LaunchOptions(fleet.hosts))
-    assert fleet.order == []
-
+def test_an_interactive_job_without_a_terminal_is_refused_before_any_host_is_contacted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
     inventory = tmp_path / "jobs.yaml"
     inventory.write_text(
         "all: {vars: {deployments: {chat: {engine: deepseek, model: deepseek-ai/DeepSeek-R1, hosts: gpu, "
         "machine: 8xH200}}}, children: {gpu: {hosts: {h1: {ansible_host: 192.0.2.1}}}}}"
     )
     assert cli.run(["launch", "-i", str(inventory)]) == 5
-    assert "r1fleet plan chat shows every command" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "chat asks a person what to generate" in told
+    assert "r1fleet launch --attach, or give it job.input or job.prompts" in told
+    assert cli.run(["launch", "--attach", "--detach", "-i", str(inventory)]) == 5
 
 
 def test_a_chat_is_a_service_and_its_client() -> None:

@@ -1,11 +1,17 @@
-"""Generate with LMDeploy's pipeline once and end: prompts from a file, one a line, or typed; one JSON line for each."""
+"""Generate with LMDeploy's pipeline once and end: prompts from a file, answers as JSON lines; or a person types."""
 
-import argparse
-import json
+import os
 import sys
-from pathlib import Path
 
-from lmdeploy import GenerationConfig, PytorchEngineConfig, TurbomindEngineConfig, pipeline
+# Standard output is for answers alone: what libraries print, from their import on, goes to standard error.
+ANSWERS = os.fdopen(os.dup(1), "w", encoding="utf-8")
+os.dup2(2, 1)
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from lmdeploy import GenerationConfig, PytorchEngineConfig, TurbomindEngineConfig, pipeline  # noqa: E402
 
 CONFIGS = {"pytorch": PytorchEngineConfig, "turbomind": TurbomindEngineConfig}
 
@@ -20,11 +26,13 @@ def main():
     config = CONFIGS[options.backend](**json.loads(options.engine_config))
     engine = pipeline(options.model, backend_config=config)
     if options.interactive:
-        for line in sys.stdin:
-            answer(engine, [line.strip()] if line.strip() else [], GenerationConfig(**sampling))
-    else:
-        lines = Path(options.input_file).read_text(encoding="utf-8").splitlines()
-        answer(engine, [line.strip() for line in lines if line.strip()], GenerationConfig(**sampling))
+        for prompt in typed():
+            tell(answers(engine, [prompt], sampling)[0] + "\n")
+        return
+    lines = Path(options.input_file).read_text(encoding="utf-8").splitlines()
+    prompts = [line.strip() for line in lines if line.strip()]
+    for prompt, text in zip(prompts, answers(engine, prompts, sampling) if prompts else [], strict=True):
+        tell(json.dumps({"prompt": prompt, "text": text}, ensure_ascii=False) + "\n")
 
 
 def parser():
@@ -42,12 +50,27 @@ def parser():
     return made
 
 
-def answer(engine, prompts, config):
-    """Print an answer for each prompt, asked as a chat."""
+def answers(engine, prompts, sampling):
+    """Return an answer to each prompt, asked as a chat."""
     asked = [[{"role": "user", "content": prompt}] for prompt in prompts]
-    for prompt, output in zip(prompts, engine(asked, gen_config=config) if asked else [], strict=True):
-        sys.stdout.write(json.dumps({"prompt": prompt, "text": output.text}, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
+    return [output.text for output in engine(asked, gen_config=GenerationConfig(**sampling))]
+
+
+def typed():
+    """Yield what a person asks, until they say /exit or nothing more comes."""
+    while True:
+        tell(">>> ")
+        line = sys.stdin.readline()
+        if not line or line.strip() == "/exit":
+            return
+        if line.strip():
+            yield line.strip()
+
+
+def tell(text):
+    """Write to standard output at once."""
+    ANSWERS.write(text)
+    ANSWERS.flush()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,17 @@
-"""Generate with vLLM once and end: prompts from a file, one a line, or typed; one JSON line for each answer."""
+"""Generate with vLLM once and end: prompts from a file, answers as JSON lines; or a person types."""
 
-import json
+import os
 import sys
-from pathlib import Path
 
-from vllm import LLM, SamplingParams
-from vllm.engine.arg_utils import EngineArgs, FlexibleArgumentParser
+# Standard output is for answers alone: what libraries print, from their import on, goes to standard error.
+ANSWERS = os.fdopen(os.dup(1), "w", encoding="utf-8")
+os.dup2(2, 1)
+
+import json  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from vllm import LLM, SamplingParams  # noqa: E402
+from vllm.engine.arg_utils import EngineArgs, FlexibleArgumentParser  # noqa: E402
 
 SAMPLING = {"max_new_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p"}
 
@@ -17,11 +23,13 @@ def main():
     sampling = SamplingParams(**{name: value for name, value in chosen.items() if value is not None})
     engine = load(read)
     if read.interactive:
-        for line in sys.stdin:
-            answer(engine, [line.strip()] if line.strip() else [], sampling)
-    else:
-        lines = Path(read.input_file).read_text(encoding="utf-8").splitlines()
-        answer(engine, [line.strip() for line in lines if line.strip()], sampling)
+        for prompt in typed():
+            tell(engine.generate([prompt], sampling)[0].outputs[0].text + "\n")
+        return
+    lines = Path(read.input_file).read_text(encoding="utf-8").splitlines()
+    prompts = [line.strip() for line in lines if line.strip()]
+    for output in engine.generate(prompts, sampling) if prompts else []:
+        tell(json.dumps({"prompt": output.prompt, "text": output.outputs[0].text}, ensure_ascii=False) + "\n")
 
 
 def load(read):
@@ -45,12 +53,21 @@ def parser():
     return made
 
 
-def answer(engine, prompts, sampling):
-    """Print an answer for each prompt."""
-    for output in engine.generate(prompts, sampling) if prompts else []:
-        told = {"prompt": output.prompt, "text": output.outputs[0].text}
-        sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
+def typed():
+    """Yield what a person asks, until they say /exit or nothing more comes."""
+    while True:
+        tell(">>> ")
+        line = sys.stdin.readline()
+        if not line or line.strip() == "/exit":
+            return
+        if line.strip():
+            yield line.strip()
+
+
+def tell(text):
+    """Write to standard output at once."""
+    ANSWERS.write(text)
+    ANSWERS.flush()
 
 
 if __name__ == "__main__":
