@@ -34,5 +34,5 @@ def _make(folder: Path, wanted: tuple[str, ...]) -> None:
     run(sys.executable, "-m", "venv", str(folder))
     python = str(folder / "bin" / "python")
     run(python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *wanted)
-    read = "import importlib.metadata as m; print(m.version('ansible-core'))"
+    read = "import importlib.metadata as m; print(*(d.version for d in m.distributions() if d.name == 'ansible-core'))"
     (folder / "ready").write_text(run(python, "-c", read))

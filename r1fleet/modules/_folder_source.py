@@ -64,7 +64,10 @@ def rows(place: Place, model: str) -> tuple[list[dict[str, Any]], list[str]]:
         if row["path"].endswith(".safetensors.index.json") and "/" not in row["path"]:
             faults.extend(soundness.of_index(path, row["path"], names.__contains__))
     if faults:
-        raise _refused("%s is not fit to be copied:\n%s" % (place.folder, told(faults)), None)
+        raise _refused(
+            "%s is not fit to be copied:\n%s" % (place.folder, told(faults)),
+            "nothing was copied: mend these and run it again",
+        )
     if not taken:
         raise _refused("%s holds no files" % place.folder, "correct the path")
     return taken, left_out
@@ -172,7 +175,7 @@ def _hash(text: str) -> dict[str, Any]:
     return {"git": text} if _SHA1.match(text) else {}
 
 
-def _refused(text: str, hint: str | None) -> ModuleFailed:
+def _refused(text: str, hint: str) -> ModuleFailed:
     return ModuleFailed(text, reason="folder", hint=hint)
 
 

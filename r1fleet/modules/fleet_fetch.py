@@ -43,7 +43,8 @@ def run(ctx: Context) -> dict[str, Any]:
     jobs = [Job(row["path"], row["size"], row.get("sha256") or "", row.get("git") or "") for row in ctx.args["files"]]
     faults = list(misplaced(ctx.args["files"]))
     if faults:
-        ctx.fail("the listing cannot be taken:\n%s" % told(faults), reason="listing")
+        text = "the listing cannot be taken:\n%s" % told(faults)
+        ctx.fail(text, reason="listing", hint="nothing was fetched: take another source")
     with _staging.Staging(ctx.args["staging"]) as staging:
         work = _Work(ctx, staging)
         work.run(sorted(jobs, key=lambda job: job.size))

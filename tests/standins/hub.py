@@ -13,6 +13,7 @@ import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -174,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         content = model.files[path]
         entry: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": git_hash(content)}
         if len(content) >= LFS_FROM:
-            oid = hashlib.sha256(content).hexdigest()
+            oid = sha256(content)
             entry["oid"] = hashlib.sha1(oid.encode()).hexdigest()
             entry["lfs"] = {"oid": oid, "size": len(content), "pointerSize": 134}
         return {**entry, **model.told.get(path, {})}
@@ -193,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         linked = {
             "Location": f"{self.hub.cdn}/cdn/{name}/{urllib.parse.quote(path)}?signature=x",
             "X-Linked-Size": str(len(content)),
-            "X-Linked-ETag": f'"{hashlib.sha256(content).hexdigest()}"',
+            "X-Linked-ETag": f'"{sha256(content)}"',
             "X-Repo-Commit": commit,
         }
         self._send(302, b"", linked)
@@ -229,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
         root = query.get("Root", "").strip("/")
         rows = [{"Type": "tree", "Path": row["path"], "Size": 0} for row in _folders(model)]
         for path, content in model.files.items():
-            row = {"Type": "blob", "Path": path, "Size": len(content), "Sha256": hashlib.sha256(content).hexdigest()}
+            row = {"Type": "blob", "Path": path, "Size": len(content), "Sha256": sha256(content)}
             rows.append({**row, "IsLFS": len(content) >= LFS_FROM, **model.told.get(path, {})})
         within = [row for row in rows if not root or row["Path"].startswith(root + "/")]
         if query.get("Recursive", "").lower() != "true":
@@ -301,6 +302,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
+@cache
+def sha256(content: bytes) -> str:
+    """Return the sha256 of a file, worked out once."""
+    return hashlib.sha256(content).hexdigest()
+
+
+@cache
 def git_hash(content: bytes) -> str:
     """Return the sha1 by which git knows a blob."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from r1fleet.errors import FleetError, HostFailed, HostUnreachable, UsageError, Where
 from r1fleet.modules import _hub_tokens
 from r1fleet.transport.protocol import Call, Reply, Session
 from r1fleet.weights.sources.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How patient a fetch is: attempts without a new byte, the first pause between them, seconds of silence."""
+
+    workers: int = 8
+    attempts: int = 6
+    pause: float = 1.0
+    silence: float = 30.0
+
+
+PATIENT, BRISK = Pace(), Pace(attempts=4)
+"""For a download that nobody watches, and for a question that somebody waits for."""
 
 
 class MissingFiles(HostFailed):

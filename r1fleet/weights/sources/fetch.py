@@ -13,20 +13,11 @@ from r1fleet.events import Note, Observer, Step, ignore
 from r1fleet.transport.protocol import Become, Call, Reply, Session
 from r1fleet.weights.manifest import Manifest, SealedFile, parse
 from r1fleet.weights.sources import asking
+from r1fleet.weights.sources.asking import PATIENT, Pace
 from r1fleet.weights.sources.listing import Listing
 from r1fleet.weights.sources.source import Source
 
 STEP = "fetch"
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How patient a fetch is: attempts without a new byte, the first pause between them, seconds of silence."""
-
-    workers: int = 8
-    attempts: int = 6
-    pause: float = 1.0
-    silence: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +27,7 @@ class Request:
     source: Source
     listing: Listing
     staging: str
-    pace: Pace = Pace()
+    pace: Pace = PATIENT
 
 
 @dataclass(frozen=True, slots=True)

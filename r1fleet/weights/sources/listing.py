@@ -8,6 +8,7 @@ from typing import Any
 from r1fleet.transport.protocol import Become, Call, Session
 from r1fleet.weights.manifest import Manifest
 from r1fleet.weights.sources import asking
+from r1fleet.weights.sources.asking import BRISK, Pace
 from r1fleet.weights.sources.source import Source
 
 
@@ -55,15 +56,22 @@ class Listing:
 
 
 def listing(
-    session: Session, source: Source, model: str, revision: str = "main", become: Become | None = None
+    session: Session,
+    source: Source,
+    model: str,
+    revision: str = "main",
+    *,
+    pace: Pace = BRISK,
+    become: Become | None = None,
 ) -> Listing:
     """Ask a source, from the session's host, what it holds; the first hub of a chain that answers counts.
 
     Raises a FleetError with what to do: no such model or revision, token or licence wanted, no route, a web page in
     place of an answer, a listing cut short, paths that lead out of the folder, a folder with unsound files.
     """
-    given = {"model": model, "revision": revision, "folder": source.folder, "hubs": asking.hubs(source)}
-    reply = asking.checked(session, Call("fleet_listing", given, become=become))
+    wanted = {"model": model, "revision": revision, "folder": source.folder, "hubs": asking.hubs(source)}
+    patience = {"attempts": pace.attempts, "pause": pace.pause, "silence": pace.silence}
+    reply = asking.checked(session, Call("fleet_listing", {**wanted, **patience}, become=become))
     return Listing(
         model,
         revision,

@@ -1,0 +1,178 @@
+"""Folders as sources: plain ones, huggingface_hub's cache, and the folder where big files are dropped in by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from r1fleet.errors import ExitCode, FleetError, HostFailed
+from r1fleet.weights import MANIFEST
+from r1fleet.weights.sources import MissingFiles, Source
+from tests.hubs import MODEL, Fetching, shard, tiny
+from tests.standins.hub import COMMIT, git_hash
+
+ONE = "model-00001-of-00002.safetensors"
+BIG = 64 * 1024 * 1024
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0000\nsize 4\n"
+
+
+def write(folder: Path, files: dict[str, bytes]) -> Source:
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    return Source(folder=str(folder))
+
+
+def cache(folder: Path, files: dict[str, bytes]) -> Path:
+    """Write files as huggingface_hub keeps them: blobs by their hash, and links to them."""
+    repository = folder / ("models--" + MODEL.replace("/", "--"))
+    for path, content in files.items():
+        big = len(content) >= 1024
+        name = hashlib.sha256(content).hexdigest() if big else git_hash(content)
+        write(repository, {f"blobs/{name}": content})
+        link = repository / "snapshots" / COMMIT / path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(repository / "blobs" / name, link.parent))
+    write(repository, {"refs/main": COMMIT.encode()})
+    return repository
+
+
+def refusal(fetching: Fetching, source: Source) -> FleetError:
+    with pytest.raises(FleetError) as refused:
+        fetching.fetch(source=source)
+    assert refused.value.hint
+    return refused.value
+
+
+def test_a_plain_folder_is_taken_whole_without_what_downloaders_leave(fetching: Fetching, tmp_path: Path) -> None:
+    leftovers = {".git/config": b"x", ".cache/huggingface/.gitignore": b"*", "._____temp/part": b"x", ".msc": b"x"}
+    source = write(tmp_path / "R1", {**tiny(), **leftovers})
+    done = fetching.fetch(source=source)
+    assert fetching.held() == tiny()
+    assert done.manifest.origin == str(tmp_path / "R1")
+
+
+@pytest.mark.parametrize("given", ["cache", "repository", "snapshot"])
+def test_a_hub_cache_is_taken_with_its_links_resolved(fetching: Fetching, tmp_path: Path, given: str) -> None:
+    repository = cache(tmp_path / "hub", tiny())
+    place = {"cache": tmp_path / "hub", "repository": repository, "snapshot": repository / "snapshots" / COMMIT}[given]
+    done = fetching.fetch(source=Source(folder=str(place)))
+    assert fetching.held() == tiny()
+    assert not [path for path in fetching.staging.rglob("*") if path.is_symlink()]
+    assert done.manifest.revision == ("" if given == "snapshot" else COMMIT)
+
+
+def test_a_cache_without_the_revision_says_what_it_has(fetching: Fetching, tmp_path: Path) -> None:
+    repository = cache(tmp_path / "hub", tiny())
+    (repository / "refs" / "main").rename(repository / "refs" / "v1")
+    error = refusal(fetching, Source(folder=str(tmp_path / "hub")))
+    assert "holds no snapshot of main" in error.what
+    assert f"hf download {MODEL} --revision main; it holds: v1" in str(error.hint)
+    repository.rename(tmp_path / "hub" / "models--other--model")
+    assert f"does not hold {MODEL}" in refusal(fetching, Source(folder=str(tmp_path / "hub"))).what
+    other = Source(folder=str(tmp_path / "hub" / "models--other--model"))
+    assert "is the cache of other/model, not of org/model" in refusal(fetching, other).what
+
+
+def test_every_unfit_file_is_named_with_what_to_do_before_anything_is_copied(
+    fetching: Fetching, tmp_path: Path
+) -> None:
+    folder = tmp_path / "R1"
+    source = write(folder, {**tiny(), "tokenizer.json": POINTER, ONE: tiny()[ONE][:-1], "x.safetensors.aria2": b"x"})
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    (folder / "gone.json").symlink_to(tmp_path / "nowhere")
+    (folder / "more").symlink_to(tmp_path)
+    error = refusal(fetching, source)
+    for line in (
+        "tokenizer.json is a git-lfs pointer, not the file itself: run `git lfs pull` there",
+        f"{ONE} has {len(tiny()[ONE]) - 1} bytes where its header says {len(tiny()[ONE])}: download it again",
+        "model-00002-of-00002.safetensors, which model.safetensors.index.json names, is missing: download it again",
+        "gone.json is a link to a file that is not there",
+        "x.safetensors.aria2 is an unfinished download",
+        "more is a link to a folder",
+    ):
+        assert line in error.what
+    assert not fetching.staging.exists()
+    assert error.exit_code == ExitCode.USAGE
+
+
+def test_a_file_that_its_cache_knows_by_another_hash_is_refused(fetching: Fetching, tmp_path: Path) -> None:
+    repository = cache(tmp_path / "hub", tiny())
+    blob = (repository / "snapshots" / COMMIT / ONE).resolve()
+    blob.write_bytes(shard(300_000, 7))
+    error = refusal(fetching, Source(folder=str(tmp_path / "hub")))
+    assert f"{blob} has the sha256" in error.what
+    assert ONE not in fetching.files
+    assert error.exit_code == ExitCode.HOST_FAILED
+
+
+@pytest.mark.parametrize("told_by", ["huggingface_hub", "r1fleet"])
+def test_a_file_that_a_plain_folder_knows_by_another_hash_is_refused(
+    fetching: Fetching, tmp_path: Path, told_by: str
+) -> None:
+    source = write(tmp_path / "R1", tiny())
+    other = hashlib.sha256(b"other").hexdigest()
+    if told_by == "r1fleet":
+        rows = [{"path": ONE, "size": len(tiny()[ONE]), "sha256": other}]
+        write(tmp_path / "R1", {MANIFEST: json.dumps({"name": MODEL, "files": rows}).encode()})
+    else:
+        noted = f".cache/huggingface/download/{ONE}.metadata"
+        write(tmp_path / "R1", {noted: f"{COMMIT}\n{other}\n1700000000.0\n".encode()})
+    assert f"in place of {other}" in refusal(fetching, source).what
+    assert ONE not in fetching.held()
+
+
+def test_a_big_file_on_the_same_disk_is_not_written_twice(fetching: Fetching, tmp_path: Path) -> None:
+    big = shard(BIG)
+    source = write(tmp_path / "R1", {"config.json": b"{}", "model.safetensors": big})
+    done = fetching.fetch(source=source)
+    assert done.moved <= 2
+    assert (fetching.staging / "model.safetensors").read_bytes() == big
+
+
+def test_a_damaged_big_file_is_refused_and_stays_as_it_is(fetching: Fetching, tmp_path: Path) -> None:
+    repository = cache(tmp_path / "hub", {"config.json": b"{}", "model.safetensors": shard(BIG)})
+    blob = (repository / "snapshots" / COMMIT / "model.safetensors").resolve()
+    blob.write_bytes(shard(BIG, 7))
+    for _ in range(2):
+        assert "has the sha256" in refusal(fetching, Source(folder=str(tmp_path / "hub"))).what
+        assert blob.read_bytes() == shard(BIG, 7)
+
+
+def test_a_folder_that_was_taken_already_is_not_read_again(fetching: Fetching, tmp_path: Path) -> None:
+    source = write(tmp_path / "R1", tiny())
+    first = fetching.fetch(source=source)
+    again = fetching.fetch(source=source)
+    assert (again.moved, again.manifest.digest) == (0, first.manifest.digest)
+
+
+def test_big_files_are_dropped_in_by_hand(fetching: Fetching, tmp_path: Path) -> None:
+    one, two = shard(BIG, 1), shard(BIG, 2)
+    small = {"config.json": b"{}", "tokenizer.json": b"t" * 2000}
+    files = {**small, "model-1.safetensors": one, "model-2.safetensors": two}
+    fetching.hub.put(MODEL, files)
+    source = Source(hubs=(fetching.hugging_face,), drop=str(tmp_path / "Downloads"))
+    assert "there is no folder" in refusal(fetching, source).what
+    write(tmp_path / "Downloads", {"model-1.safetensors": one[:1000]})
+
+    error = refusal(fetching, source)
+    assert isinstance(error, MissingFiles)
+    assert [(path, size) for path, size, _ in error.missing] == [(f"model-{n}.safetensors", len(one)) for n in (1, 2)]
+    assert f"model-1.safetensors ({len(one)} bytes): 1000 bytes so far" in error.what
+    assert f"model-2.safetensors ({len(two)} bytes): not there yet" in error.what
+    assert fetching.held() == small
+
+    write(tmp_path / "Downloads", {"model-1.safetensors": one, "model-2.safetensors": shard(BIG, 3)})
+    wrong = refusal(fetching, source)
+    assert isinstance(wrong, HostFailed)
+    assert "model-2.safetensors has the sha256" in wrong.what
+
+    write(tmp_path / "Downloads", {"model-2.safetensors": two})
+    done = fetching.fetch(source=source)
+    assert fetching.held() == files
+    assert done.manifest.revision == COMMIT
+    assert not [path for path in fetching.hub.served if path.endswith(".safetensors")]
