@@ -60,9 +60,9 @@ def listing(
     source: Source,
     model: str,
     revision: str = "main",
+    become: Become | None = None,
     *,
     pace: Pace = BRISK,
-    become: Become | None = None,
 ) -> Listing:
     """Ask a source, from the session's host, what it holds; the first hub of a chain that answers counts.
 
