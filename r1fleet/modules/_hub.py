@@ -142,9 +142,15 @@ class Hub:
         with answer:
             if status in (408, 429) or status >= 500:
                 raise Broken("it answers %d %s" % (status, answer.reason), _retry_after(answer.headers))
+            if status != 416 and self._is_storage(answer.geturl()):
+                # A signed address that has run out, say: the next attempt gets a new one.
+                raise Broken("its storage %s answers %d %s" % (_host(answer.geturl()), status, answer.reason))
             if status == 416:
                 raise Broken("it has no byte %s" % headers.get("Range", ""), reason="range")
             raise of_answer(self, status, answer, asked)
+
+    def _is_storage(self, url: str) -> bool:
+        return _host(url) != _host(self.endpoint)
 
     def _unreachable(self, error: Exception) -> Exception:
         cause = getattr(error, "reason", error)
@@ -163,6 +169,10 @@ class Hub:
 def _reason(error: Exception) -> str:
     cause = getattr(error, "reason", error)
     return str(getattr(cause, "strerror", None) or cause or type(cause).__name__)
+
+
+def _host(url: str) -> str:
+    return urllib.parse.urlsplit(url).netloc
 
 
 def _retry_after(headers: Any) -> float | None:

@@ -1,6 +1,6 @@
 """A hub of models on this machine that speaks as Hugging Face and ModelScope do, with a second server for big files.
 
-What real clients see of it is checked with huggingface_hub and modelscope themselves (tests/unit/test_weights_hubs.py).
+What the hubs' own clients see of it is compared with what r1fleet sees in tests/unit/test_weights_hub_clients.py.
 """
 
 from __future__ import annotations
@@ -12,93 +12,32 @@ import time
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-COMMIT = "8a58a132790c9935686eb97f042afa8013451c9f"
+from tests.standins.hubmodels import COMMIT, Fault, Model, StandInHub, git_hash, sha256
+
+__all__ = ["COMMIT", "Fault", "Model", "StandInHub", "git_hash", "serve_hub", "sha256"]
+
 LFS_FROM = 1024
 _CHUNK = 64 * 1024
 
 
-@dataclass
-class Model:
-    """One model: its files, who may see it, and where its listing lies."""
-
-    files: dict[str, bytes]
-    revisions: dict[str, str] = field(default_factory=lambda: {"main": COMMIT})
-    gated: bool = False
-    private: bool = False
-    told: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Keys of the listing that say something else than the truth, by path."""
-
-
-@dataclass
-class Fault:
-    """What happens to the next requests whose path contains ``within``: a status, or a cut after some bytes."""
-
-    within: str
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    cut_after: int = -1
-    times: int = 1
-
-
-@dataclass
-class StandInHub:
-    """The hub's state, changed by tests while it serves."""
-
-    url: str = ""
-    cdn: str = ""
-    models: dict[str, Model] = field(default_factory=dict)
-    tokens: dict[str, set[str]] = field(default_factory=dict)
-    """Tokens that are valid, and the gated or private models each opens."""
-    faults: list[Fault] = field(default_factory=list)
-    page: int = 1000
-    most: int = 3000
-    rate: float = 0.0
-    ranges: bool = True
-    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-    served: dict[str, int] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def put(self, model: str, files: dict[str, bytes], **more: Any) -> Model:
-        """Publish a model."""
-        self.models[model] = Model(files, **more)
-        return self.models[model]
-
-    def fault(self, path: str) -> Fault | None:
-        """Take the next fault for a path."""
-        with self.lock:
-            for fault in self.faults:
-                if fault.within in path and fault.times:
-                    fault.times -= 1
-                    return fault
-        return None
-
-    def count(self, path: str, size: int) -> None:
-        """Note bytes of a file that have gone out."""
-        with self.lock:
-            self.served[path] = self.served.get(path, 0) + size
-
-
 @contextmanager
-def serve_hub() -> Iterator[StandInHub]:
-    """Serve on two free ports of this machine until the block ends."""
+def serve_hub(address: str = "127.0.0.1") -> Iterator[StandInHub]:
+    """Serve on two free ports of an address of this machine until the block ends."""
     hub = StandInHub()
 
     class Handler(_Handler):
         pass
 
     Handler.hub = hub
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as front, ThreadingHTTPServer(("127.0.0.1", 0), Handler) as cdn:
+    with ThreadingHTTPServer((address, 0), Handler) as front, ThreadingHTTPServer((address, 0), Handler) as cdn:
         for server in (front, cdn):
             server.daemon_threads = True
             server.block_on_close = False
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        hub.url, hub.cdn = (f"http://127.0.0.1:{server.server_port}" for server in (front, cdn))
+        hub.url, hub.cdn = (f"http://{address}:{server.server_port}" for server in (front, cdn))
         try:
             yield hub
         finally:
@@ -300,18 +239,6 @@ class _Handler(BaseHTTPRequestHandler):
                 view = view[_CHUNK:]
         if self._cut >= 0:
             self.close_connection = True
-
-
-@cache
-def sha256(content: bytes) -> str:
-    """Return the sha256 of a file, worked out once."""
-    return hashlib.sha256(content).hexdigest()
-
-
-@cache
-def git_hash(content: bytes) -> str:
-    """Return the sha1 by which git knows a blob."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 def _folders(model: Model) -> list[dict[str, Any]]:

@@ -101,6 +101,17 @@ def test_a_hub_that_is_busy_is_asked_again(fetching: Fetching, status: int) -> N
     assert fetching.held() == tiny()
 
 
+def test_a_signed_address_that_has_run_out_is_asked_for_again(fetching: Fetching) -> None:
+    fetching.hub.put(MODEL, tiny())
+    fetching.hub.faults = [Fault(f"/cdn/{MODEL}/{ONE}", 403)]
+    fetching.fetch()
+    assert fetching.held() == tiny()
+    fetching.hub.put(MODEL, {**tiny(), ONE: shard(300_000, 5)})
+    fetching.hub.faults = [Fault(f"/cdn/{MODEL}/{ONE}", 403, times=99)]
+    with pytest.raises(HostUnreachable, match=r"its storage 127\.0\.0\.1:\d+ answers 403 Forbidden, 3 times in a row"):
+        fetching.fetch()
+
+
 def test_a_hub_is_left_alone_for_as_long_as_it_asks(fetching: Fetching) -> None:
     fetching.hub.put(MODEL, tiny())
     listed = fetching.look()
