@@ -183,6 +183,15 @@ class WouldRun(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LogSources(Event):
+    """Whose logs follow: ranks of one generation of a deployment, as (replica, rank, host)."""
+
+    deployment: str
+    generation: int
+    ranks: tuple[tuple[int, int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LogLines(Event):
     """Lines that a rank has written."""
 
@@ -190,6 +199,16 @@ class LogLines(Event):
     rank: int
     host: str
     lines: tuple[str, ...]
+    replica: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Said(Event):
+    """A piece of a model's answer, as it comes; ``thought`` where it is reasoning that leads to the answer."""
+
+    deployment: str
+    text: str
+    thought: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class Unit:
 
 @dataclass
 class FakeHost:
-    """One host's memory; ``calls`` lists what it was asked, ``look`` runs before each answer about its state."""
+    """One host's memory; ``calls`` lists what it was asked, ``look`` runs before each look at it."""
 
     name: str
     fleet: Fleet
@@ -49,21 +49,29 @@ class FakeHost:
     stubborn: bool = False
     away: bool = False
     strays: list[dict[str, Any]] = field(default_factory=list)
+    pieces: list[dict[str, str]] = field(default_factory=lambda: [{"text": "hi"}])
     look: Callable[[FakeHost], None] = lambda host: None
 
     def submit(self, call: Call, on_output: Callable[[str], None] | None = None) -> Future[Reply]:
         future: Future[Reply] = Future()
         self.calls.append((call.module, dict(call.args)))
         self.fleet.order.append((self.name, call.module))
-        if call.module == "fleet_state":
+        if call.module in ("fleet_state", "fleet_logs"):
             self.look(self)
         if self.away:
             future.set_exception(self.lost())
         elif call.module in self.refuse:
             future.set_result({"failed": True, "msg": self.refuse[call.module]})
         else:
+            self._tell(call, on_output)
             future.set_result(getattr(self, f"_{call.module}")(dict(call.args)))
         return future
+
+    def _tell(self, call: Call, on_output: Callable[[str], None] | None) -> None:
+        """Tell a chat's pieces before its end, as an agent does."""
+        if call.module == "fleet_ask" and on_output is not None:
+            for piece in self.pieces:
+                on_output(json.dumps(piece))
 
     def run(self, call: Call) -> Reply:
         return self.submit(call).result()
@@ -159,7 +167,29 @@ class FakeHost:
         return {"taken": bool(args["typed"]), "text": said, "offset": len(self.said)}
 
     def _fleet_ask(self, args: dict[str, Any]) -> Reply:
-        return {"text": "hi", "model": args["model"], "seconds": 0.1, "tokens": 1}
+        more = {"first": 0.1, "finish": "stop"} if "body" in args else {"text": "hi"}
+        return {"model": "tiny", "seconds": 0.1, "tokens": 1, **more}
+
+    def _fleet_seen(self, args: dict[str, Any]) -> Reply:
+        return {"changed": True}
+
+    def _fleet_logs(self, args: dict[str, Any]) -> Reply:
+        """Tell lines by their number: an offset is how many were told."""
+        folder = self.folders.get(args["deployment"], {})
+        number = args.get("generation") or folder.get("current", {}).get("generation")
+        row = folder.get(f"/var/lib/r1fleet/{args['deployment']}/generations/{number}/plan.json")
+        plan = json.loads(row["content"]) if row else None
+        mine = [rank for rank in (plan or {"ranks": ()})["ranks"] if rank["host"] == self.name]
+        wanted = [rank for rank in mine if rank["rank"] in (args["ranks"] or [rank["rank"]])]
+        return {"generation": number, "plan": plan, "logs": [self._log(rank, args) for rank in wanted]}
+
+    def _log(self, rank: dict[str, Any], args: dict[str, Any]) -> dict[str, Any]:
+        lines = self.logs.get(rank["name"], [])
+        known = args.get("offsets", {}).get(rank["log"])
+        start = known["offset"] if known else max(0, len(lines) - args.get("lines", len(lines)))
+        text = "".join(f"{line}\n" for line in lines[start:])
+        end = {"text": text, "offset": len(lines), "id": "1", "more": False, "timeless": False}
+        return {"rank": rank["rank"], "replica": rank["replica"], "log": rank["log"], **end}
 
     def _fleet_state(self, args: dict[str, Any]) -> Reply:
         names = [args["deployment"]] if args.get("deployment") else [*self.folders, *self._locked()]

@@ -1,6 +1,6 @@
 """What runs where, read from the hosts."""
 
-from r1fleet.status.ask import Answer, AskOptions, ask
+from r1fleet.status.ask import Answer, AskOptions, Conversation, ask, conversation
 from r1fleet.status.contact import Access, Contact, root_on
 from r1fleet.status.logs import LogOptions, logs
 from r1fleet.status.report import DeploymentRow, HostRow, RankRow, StatusOptions, StatusReport, status
@@ -10,6 +10,7 @@ __all__ = [
     "Answer",
     "AskOptions",
     "Contact",
+    "Conversation",
     "DeploymentRow",
     "HostRow",
     "LogOptions",
@@ -17,6 +18,7 @@ __all__ = [
     "StatusOptions",
     "StatusReport",
     "ask",
+    "conversation",
     "logs",
     "root_on",
     "status",

@@ -72,10 +72,15 @@ class Contact:
                     self.sessions[host.name] = outcome
                     self.lost.pop(host.name, None)
 
+    def keep(self, host: str) -> None:
+        """Let go of all hosts but one."""
+        for name in [name for name in self.sessions if name != host]:
+            self.sessions.pop(name).close()
+
     def submit(
         self, host: str, module: str, args: Mapping[str, Any], on_output: Callable[[str], None] | None = None
     ) -> Future[Reply]:
-        """Queue one module run on an open host."""
+        """Queue one module run on an open host; ``on_output`` hears what it tells meanwhile."""
         call = Call(module=module, args=args, become=self._access.become_of(self.hosts[host]))
         return self.sessions[host].submit(call, on_output)
 

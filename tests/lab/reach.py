@@ -69,10 +69,14 @@ def provision_lab(lab: Lab, observer: Observer = ignore) -> Provisioned:
         way.close()
 
 
-def r1fleet(*argv: str, cwd: Path = ROOT, seconds: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+def r1fleet(
+    *argv: str, cwd: Path = ROOT, seconds: float = 120, stdin: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run the command line as its user does; what it prints is captured, so it sees a pipe."""
     command = [sys.executable, "-m", "r1fleet", *argv]
     env = {**os.environ, **environment}
-    ran = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=seconds, check=False)
+    ran = subprocess.run(
+        command, cwd=cwd, env=env, input=stdin, capture_output=True, text=True, timeout=seconds, check=False
+    )
     assert "Traceback" not in ran.stdout + ran.stderr
     return ran

@@ -77,16 +77,51 @@ def watch(peers: list[socket.socket]) -> None:
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
+    """Answers as OpenAI's protocol has it, streamed where asked to, and SGLang's /generate."""
+
     def do_POST(self) -> None:
         key = os.environ.get("VLLM_API_KEY")
-        self.rfile.read(int(self.headers["Content-Length"]))
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        text = "hello from the rehearsal"
+        if len(asked.get("messages", ())) > 1:
+            text = f"you began with: {asked['messages'][0]['content']}"
         if key and self.headers.get("Authorization") != "Bearer " + key:
             self.answer(401, {"error": "no key"})
         elif os.environ.get("REHEARSAL_NEVER_READY"):
             self.answer(503, {"error": "still capturing"})
+        elif self.path == "/generate":
+            about = {"completion_tokens": 2, "finish_reason": {"type": "length", "length": 2}}
+            self.answer(200, {"text": f"{asked['text']} there was", "meta_info": about})
+        elif asked.get("stream"):
+            self.stream(text, asked)
         else:
-            message = {"role": "assistant", "content": "hello from the rehearsal"}
+            message = {"role": "assistant", "content": text}
             self.answer(200, {"model": "tiny", "choices": [{"message": message}], "usage": {"completion_tokens": 4}})
+
+    def stream(self, text: str, asked: dict[str, list[object]]) -> None:
+        words = text.split(" ")
+        question = str(asked["messages"][-1])
+        if "count" in question:
+            words = [str(number) for number in range(1000)]
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        try:
+            if "think" in question:
+                self.tell(delta={"reasoning_content": "let me see"})
+            for number, word in enumerate(words):
+                self.tell(delta={"content": " " * bool(number) + word})
+                time.sleep(float(os.environ.get("REHEARSAL_PACE", "0")))
+            self.tell(delta={}, finish="stop")
+            self.wfile.write(b'data: {"choices": [], "usage": {"completion_tokens": %d}}\n\n' % len(words))
+            self.wfile.write(b"data: [DONE]\n\n")
+        except OSError:
+            say("the client has gone")
+
+    def tell(self, delta: dict[str, str], finish: str | None = None) -> None:
+        event = {"model": "tiny", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+        self.wfile.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+        self.wfile.flush()
 
     def answer(self, status: int, body: dict[str, object]) -> None:
         data = json.dumps(body).encode()

@@ -1,21 +1,17 @@
-"""Status, logs and ask read what hosts keep; a host that is away is a row like any other."""
+"""Status reads what hosts keep; a host that is away is a row like any other."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from r1fleet.console.views import status_lines
-from r1fleet.errors import ExitCode, HostFailed, HostUnreachable, UsageError
-from r1fleet.events import Event, LogLines, Note
+from r1fleet.errors import ExitCode
 from r1fleet.inventory import Host, Inventory
 from r1fleet.launch import GangFailed, LaunchOptions, launch, stop
-from r1fleet.status import AskOptions, LogOptions, StatusOptions, StatusReport, ask, logs, root_on, status
+from r1fleet.status import StatusOptions, StatusReport, root_on, status
 from r1fleet.transport import Become
 from tests.fleets import READY, Fleet
 from tests.gangs import rehearsal
@@ -161,88 +157,6 @@ def test_a_probe_asks_the_leader_and_a_refusal_fails(fleet: Fleet) -> None:
     report = look(fleet, probe=True)
     assert [(probe.ok, probe.text) for probe in report.deployments[0].probes] == [(False, "HTTP 500: dead")]
     assert report.exit_code is ExitCode.HOST_FAILED
-
-
-def test_logs_show_the_tail_of_every_rank(fleet: Fleet) -> None:
-    started(fleet)
-    fleet["a"].logs[unit(0)] = ["one", "two"]
-    fleet["b"].logs[unit(1)] = ["three"]
-    events: list[Event] = []
-    shown = logs(fleet.hosts.values(), fleet.access, events.append, LogOptions(lines=1))
-    assert [rank.rank for rank in shown] == [0, 1]
-    assert events == [LogLines(NAME, 0, "a", ("two",)), LogLines(NAME, 1, "b", ("three",))]
-
-
-def test_followed_logs_end_when_the_generation_is_gone(fleet: Fleet) -> None:
-    started(fleet)
-    events: list[Event] = []
-
-    def next_generation(seconds: float) -> None:
-        for host in fleet.fakes.values():
-            host.folders.clear()
-
-    logs(fleet.hosts.values(), fleet.access, events.append, LogOptions(follow=True), sleep=next_generation)
-    assert [event.text for event in events if isinstance(event, Note)] == [f"generation 1 of {NAME} is gone"] * 2
-
-
-def test_logs_of_nothing_and_of_unreachable_hosts_are_errors(fleet: Fleet) -> None:
-    with pytest.raises(UsageError, match="nothing has been launched here"):
-        logs(fleet.hosts.values(), fleet.access, lambda event: None, LogOptions())
-    fleet["a"].away = fleet["b"].away = True
-    with pytest.raises(HostUnreachable, match="no route"):
-        logs(fleet.hosts.values(), fleet.access, lambda event: None, LogOptions())
-
-
-class Endpoint(BaseHTTPRequestHandler):
-    status = 200
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        data = json.dumps({"model": "tiny", "choices": [{"message": {"content": "direct"}}]}).encode()
-        self.send_response(self.status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def endpoint() -> Iterator[HTTPServer]:
-    server = HTTPServer(("127.0.0.1", 0), Endpoint)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_ask_goes_directly_where_it_can_and_by_the_leader_where_not(fleet: Fleet, endpoint: HTTPServer) -> None:
-    started(fleet, port=endpoint.server_port)
-    assert ask(fleet.hosts.values(), fleet.access, AskOptions("hello")).text == "direct"
-    closed = started(Fleet("a", "b"), port=1)
-    answer = ask(closed.hosts.values(), closed.access, AskOptions("hello"))
-    assert (answer.text, answer.url) == ("hi", "http://127.0.0.1:1 on a")
-
-
-def test_ask_never_sends_a_key_from_the_controller(fleet: Fleet, endpoint: HTTPServer) -> None:
-    fleet.network = "127.0.0."
-    plan = rehearsal([("a", "127.0.0.1")], port=endpoint.server_port, api_key=True)
-    options = LaunchOptions(hosts=fleet.hosts, interval=0.01, detach=True, api_key="k")
-    launch(plan, fleet.access, lambda event: None, options)
-    assert ask(fleet.hosts.values(), fleet.access, AskOptions("hello")).text == "hi"
-    args = next(args for module, args in fleet["a"].calls if module == "fleet_ask")
-    assert args["key_name"] == "VLLM_API_KEY"
-    assert args["key_file"].endswith(f"/generations/1/{unit(0)}.secrets")
-
-
-def test_ask_tells_what_the_endpoint_said(fleet: Fleet, endpoint: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Endpoint, "status", 500)
-    started(fleet, port=endpoint.server_port)
-    with pytest.raises(HostFailed, match="HTTP 500"):
-        ask(fleet.hosts.values(), fleet.access, AskOptions("hello"))
 
 
 @pytest.mark.parametrize(
