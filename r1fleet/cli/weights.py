@@ -67,6 +67,9 @@ def verify(
     inventories: options.Inventories = None,
     model: Model = None,
     limit: options.Limit = None,
+    take_seal: Annotated[
+        bool, typer.Option("--unseal", help="Take the seal off what is damaged, so that the next sync brings it again.")
+    ] = False,
     ask_become: options.AskBecome = False,
     accept_new: options.AcceptNew = False,
     output: options.Output = "auto",
@@ -82,11 +85,15 @@ def verify(
             if model is not None and not wanted:
                 raise UsageError(f"no host of {fleet.inventory.name} keeps {model} sealed", hint="r1fleet weights list")
             code = ExitCode.UNREACHABLE if found.lost else code
-            for one in shelves.verify(contact, wanted, console):
+            bad = [one for one in shelves.verify(contact, wanted, console) if one.problems]
+            for one in bad:
                 for file, problem in one.problems:
-                    place = f"{one.path}/{file}" if file else one.path
-                    console(Note(f"{place} {problem}; r1fleet sync brings it again", "error", one.host))
-                code = ExitCode.HOST_FAILED if one.problems else code
+                    console(Note(f"{one.path}{f'/{file}' if file else ''} {problem}", "error", one.host))
+            code = ExitCode.HOST_FAILED if bad else code
+            if bad and take_seal:
+                shelves.unseal(contact, bad)
+            elif bad:
+                console(Note("to have it brought again: r1fleet weights verify --unseal, then r1fleet sync"))
             console(Note(f"{len(wanted)} folders were held against their manifests"))
     return int(code)
 

@@ -1,4 +1,4 @@
-"""List what folders of models hold, hash a sealed one again, or take some away."""
+"""List what folders of models hold, hash a sealed one again, take its seal off, or take folders away."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from r1fleet.agent.context import Context
 from r1fleet.modules import _folders
 
 ARGUMENTS = {
-    "action": {"type": "str", "required": True, "choices": ["list", "verify", "remove"]},
+    "action": {"type": "str", "required": True, "choices": ["list", "verify", "unseal", "remove"]},
     "folders": {"type": "list", "elements": "path", "required": True},
     "paths": {"type": "list", "elements": "path", "default": []},
 }
@@ -24,7 +24,7 @@ _TELL = 256 * 1024 * 1024
 
 
 def run(ctx: Context) -> dict[str, Any]:
-    """List every folder below ``folders``; verify or remove ``paths``, which lie directly in one of them."""
+    """List every folder below ``folders``; verify, unseal or remove ``paths``, which lie directly in one of them."""
     action, shelves = ctx.args["action"], [os.path.normpath(path) for path in ctx.args["folders"]]
     if action == "list":
         return {"changed": False, "entries": list(_entries(shelves)), "busy": _words_of_processes(shelves)}
@@ -34,6 +34,10 @@ def run(ctx: Context) -> dict[str, Any]:
             ctx.fail("%s does not lie in %s" % (path, ", ".join(shelves)))
     if action == "verify":
         return {"changed": False, "verified": [{"path": path, "problems": _problems(ctx, path)} for path in paths]}
+    if action == "unseal":
+        for path in paths:
+            os.unlink(os.path.join(path, _folders.MANIFEST))
+        return {"changed": True}
     removed = [path for path in paths if os.path.lexists(path)]
     for path in removed:
         _remove(ctx, path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from r1fleet.errors import ExitCode, FleetError
+from r1fleet.errors import ExitCode, FleetError, Interrupted
 from r1fleet.events import Note, Observer, Recap
 from r1fleet.inventory import Host, Inventory
 from r1fleet.playbook import Options, exit_code, load_playbook, resolve, run
@@ -19,8 +19,8 @@ from r1fleet.provision.wanted import lock_name
 from r1fleet.provision.wheelhouse import Download, Wheelhouse, build
 from r1fleet.status import Access, Contact, root_on
 from r1fleet.transport import Transport
-from r1fleet.weights.sync import Synced, sync_directory
-from r1fleet.weights.wanted import Variables, Wanted, wanted
+from r1fleet.weights import Model, Synced, SyncOptions, bring, models_of, within
+from r1fleet.weights.wanted import TINY, Variables, Wanted, wanted
 
 PLAYBOOK = "provision.yaml"
 
@@ -67,14 +67,14 @@ def provision(inventory: Inventory, transport: Transport, observer: Observer, op
     asked = wants(inventory, options)
     load_playbook(options.playbook, inventory=inventory, extra_vars=options.play.extra_vars)
     chosen = [_within(one, limited, _variables(inventory, options)) for one in asked]
-    made = {**_venv_vars(chosen, access, observer, options), **_model_vars(chosen), **brought_vars(chosen)}
+    models = models_of(one for one in chosen if one.hosts)
+    made = {**_venv_vars(chosen, access, observer, options), **_model_vars(models), **brought_vars(chosen)}
     given = {**made, **options.play.extra_vars}
     playbook = load_playbook(options.playbook, inventory=inventory, extra_vars=given)
     recap = run(playbook, inventory, transport, observer, replace(options.play, extra_vars=given))
     if options.skip_weights or options.play.check:
         return Provisioned(recap)
-    _tell_unbrought(chosen, observer)
-    return _spread(chosen, access, observer, recap)
+    return _bring(models, access, observer, recap)
 
 
 def _variables(inventory: Inventory, options: ProvisionOptions) -> Variables:
@@ -138,41 +138,26 @@ def _targets(hosts: Sequence[Host], access: Access, observer: Observer) -> tuple
     return tuple(found.values())
 
 
-def _model_vars(chosen: Sequence[Wanted]) -> dict[str, Any]:
-    made = {one.path: one for one in chosen if one.family and one.hosts}
-    rows = [{"family": one.family, "path": path, "host": one.hosts[0].name} for path, one in made.items()]
+def _model_vars(models: Sequence[Model]) -> dict[str, Any]:
+    rows = [{"family": TINY[one.name], "path": one.path, "host": one.hosts[0].name} for one in models if one.made]
     return {"tiny_model_models": rows}
 
 
-def _tell_unbrought(chosen: Sequence[Wanted], observer: Observer) -> None:
-    for one in chosen:
-        if one.hosts and one.family is None:
-            names = ", ".join(host.name for host in one.hosts)
-            text = f"this version brings no {one.deployment.model}: put it into {one.path} on {names}"
-            observer(Note(f"deployment {one.name}: {text}", "warning"))
-
-
-def _spread(chosen: Sequence[Wanted], access: Access, observer: Observer, recap: Recap) -> Provisioned:
-    """Copy each tiny model from the host that made it to the others of its group."""
-    models = tuple({one.path: one for one in chosen if one.family and len(one.hosts) > 1}.values())
-    hosts = {host.name: host for one in models for host in one.hosts if _alive(recap, host.name)}
-    synced: list[Synced] = []
-    complete = True
-    with Contact(access, hosts.values()) as contact:
-        for one in models:
-            whole = [contact.sessions[host.name] for host in one.hosts if host.name in contact.sessions]
-            if not whole or whole[0].name != one.hosts[0].name:
-                complete = False
-                continue
-            try:
-                done = sync_directory(whole[0], one.path, whole[1:], observer, become=access.become_of(one.hosts[0]))
-            except FleetError as error:
-                observer(Note(str(error), "error"))
-                complete = False
-                continue
-            synced.append(done)
-            complete = complete and not done.failed and len(whole) == len(one.hosts)
-    return Provisioned(recap, tuple(synced), not complete)
+def _bring(models: Sequence[Model], access: Access, observer: Observer, recap: Recap) -> Provisioned:
+    """Bring the models to the hosts that the playbook has left in order; tiny ones from the host that made them."""
+    alive = [name for name in recap.hosts if _alive(recap, name)]
+    kept = [one for one in models if not one.made or one.hosts[0].name in alive]
+    complete = len(kept) == len(models) and all(host.name in alive for one in kept for host in one.hosts)
+    try:
+        done = bring(within(kept, alive), access, observer, SyncOptions(leave_unsealed=True))
+    except Interrupted:
+        raise
+    except FleetError as error:
+        observer(Note(str(error), "error"))
+        return Provisioned(recap, (), weights_failed=True)
+    for failed in done.errors:
+        observer(Note(str(failed), "error"))
+    return Provisioned(recap, done.models, weights_failed=not complete or done.exit_code != ExitCode.OK)
 
 
 def _alive(recap: Recap, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -161,7 +162,7 @@ class _Bringing:
         session = self._contact.sessions[origin.host]
         staging = str(path.with_name(f".{path.name}.fetch.part"))
         done = fetch(session, Request(self._options.source, plan.listing, staging), self._observer, become=become)
-        given = {"staged": staging, "target": str(path), "manifest": MANIFEST}
+        given = {"staged": staging, "target": str(path), "manifest": MANIFEST, "verified": True}
         _checked(session, Call("fleet_publish", given, become=become))
         return done.manifest, origin.host
 
@@ -182,6 +183,8 @@ class _Bringing:
             (outcome,) = stream((session, None), str(kept), path, done.manifest, [reach], self._observer)
         finally:
             session.close()
+        if outcome.error is None:
+            shutil.rmtree(kept, ignore_errors=True)
         if outcome.error is not None:
             raise outcome.error
         return done.manifest, first

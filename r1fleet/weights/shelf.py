@@ -97,6 +97,15 @@ def verify(contact: Contact, entries: Iterable[Entry], observer: Observer) -> tu
     return tuple(_verified(contact, queued, wanted, observer))
 
 
+def unseal(contact: Contact, found: Iterable[Verified]) -> None:
+    """Take the seal off folders, so that the next sync brings them again."""
+    wanted: dict[str, list[str]] = {}
+    for one in found:
+        wanted.setdefault(one.host, []).append(one.path)
+    for host, paths in wanted.items():
+        contact.ask(host, "fleet_shelf", _arguments("unseal", paths))
+
+
 def remove(contact: Contact, entries: Iterable[Entry], observer: Observer) -> ExitCode:
     """Take folders away; each host tells how it went."""
     wanted: dict[str, list[str]] = {}

@@ -1,0 +1,231 @@
+"""`r1fleet sync` and `weights` by their command line on real hosts; a stand-in for the hub serves what is downloaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from r1fleet.lab import Lab
+from r1fleet.launch.options import who
+from tests.lab.reach import answer, ask, r1fleet
+from tests.standins.hub import COMMIT, StandInHub, serve_hub
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+
+SHELF = "/srv/models"
+PATH = f"{SHELF}/org--model@main"
+MODEL = "org/model"
+
+
+def shard(size: int) -> bytes:
+    header = json.dumps({"w": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    return struct.pack("<Q", len(header)) + header + os.urandom(size)
+
+
+FILES = {"config.json": b'{"model_type": "small"}', "model.safetensors": shard(300_000), "tokenizer.json": b"{}" * 2000}
+
+
+class Fleet:
+    """The lab's two hosts with one deployment, and the command line."""
+
+    def __init__(self, lab: Lab, folder: Path, hub: StandInHub) -> None:
+        self.lab = lab
+        self.hub = hub
+        self.file = folder / "fleet.yaml"
+        self.cache = folder / "cache"
+        self.write()
+
+    def write(self, **more: Any) -> None:
+        """Write the inventory; ``more`` are variables of all hosts."""
+        written = yaml.safe_load(self.lab.inventory.read_text())
+        spec = {"engine": "vllm", "accelerator": "cpu", "model": MODEL, "hosts": "nodes"}
+        written["all"]["vars"].update({"weights_dir": SHELF, "deployments": {"serve": spec}, **more})
+        self.file.write_text(yaml.safe_dump(written))
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run one command on this inventory."""
+        where = {"HF_ENDPOINT": self.hub.url, "R1FLEET_CACHE": str(self.cache), "HF_TOKEN": ""}
+        return r1fleet(*words, "-i", str(self.file), **where)
+
+    def sync(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Sync from the hub, fetched on the controller."""
+        return self.run("sync", "--from", "hf", "--on", "controller", *words)
+
+    def on(self, host: str, command: str) -> str:
+        """Run a command as root on a host."""
+        return answer(self.lab, host, f"sudo sh -c '{command}'")
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[StandInHub]:
+    with serve_hub() as standin:
+        standin.put(MODEL, FILES)
+        yield standin
+
+
+@pytest.fixture
+def fleet(lab: Lab, hub: StandInHub, tmp_path: Path) -> Iterator[Fleet]:
+    made = Fleet(lab, tmp_path, hub)
+    hub.served.clear()
+    hub.asked.clear()
+    yield made
+    for host in ("h1", "h2"):
+        ask(lab, host, f"sudo sh -c 'umount {SHELF} 2>/dev/null; rm -rf {SHELF} /var/lib/r1fleet/weights'")
+
+
+@pytest.fixture
+def stocked(fleet: Fleet) -> Fleet:
+    """A fleet whose two hosts hold the model."""
+    done = fleet.sync()
+    assert done.returncode == 0, done.stderr + done.stdout
+    return fleet
+
+
+def held(fleet: Fleet, host: str) -> str:
+    return fleet.on(host, f"cd {PATH} && find . -type f | sort | xargs sha256sum")
+
+
+def test_one_download_reaches_every_host_and_a_second_sync_moves_nothing(fleet: Fleet) -> None:
+    planned = fleet.sync("--check")
+    assert planned.returncode == 0
+    assert "h2" in planned.stdout and "lacks" in planned.stdout and "nothing was changed" in planned.stdout
+    assert fleet.on("h1", f"ls {SHELF} 2>/dev/null | wc -l") == "0"
+
+    done = fleet.sync()
+
+    assert done.returncode == 0, done.stderr
+    assert fleet.hub.served["model.safetensors"] == len(FILES["model.safetensors"])
+    assert held(fleet, "h1") == held(fleet, "h2")
+    assert len(held(fleet, "h2").splitlines()) == len(FILES) + 1
+    assert {fleet.on(host, f"readlink {SHELF}/org--model") for host in ("h1", "h2")} == {"org--model@main"}
+    assert json.loads(fleet.on("h2", f"cat {PATH}/.r1fleet-manifest.json"))["revision"] == COMMIT
+    assert fleet.on("h1", f"ls -A {SHELF}").split() == ["org--model", "org--model@main"]
+    assert [path for path in fleet.cache.glob("weights/*") if path.is_dir()] == []
+
+    fleet.hub.asked.clear()
+    again = fleet.run("sync")
+    assert again.returncode == 0
+    assert "nothing to do" in again.stdout
+    assert fleet.hub.asked == []
+
+
+def test_a_host_that_has_lost_the_model_gets_it_from_the_other(stocked: Fleet) -> None:
+    stocked.on("h1", f"rm -r {PATH}")
+    stocked.hub.served.clear()
+
+    done = stocked.run("sync", "--json")
+
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    plan, result = rows[0], rows[-1]
+    assert plan["event"] == "sync_plan" and plan["models"][0]["origin"]["host"] == "h2"
+    assert result["models"][0]["hosts"] == {"h1": "brought", "h2": "held"}
+    assert held(stocked, "h1") == held(stocked, "h2")
+    assert stocked.hub.served == {}
+
+
+def test_a_damaged_file_is_named_with_its_host_and_brought_again(stocked: Fleet) -> None:
+    stocked.on("h2", f"printf x | dd of={PATH}/model.safetensors bs=1 seek=200000 conv=notrunc status=none")
+
+    found = stocked.run("weights", "verify", "--unseal")
+
+    assert found.returncode == 2
+    assert f"error: h2: {PATH}/model.safetensors is not what the manifest says" in found.stdout
+    assert "h1: /" not in found.stdout
+    assert stocked.run("sync").returncode == 0
+    assert held(stocked, "h1") == held(stocked, "h2")
+    assert stocked.run("weights", "verify").returncode == 0
+
+
+def test_prune_takes_what_no_deployment_uses_and_nothing_else(stocked: Fleet) -> None:
+    stocked.on("h1", f"cp -r {PATH} {SHELF}/org--old@main; cp -r {PATH} {SHELF}/org--runs@main")
+    stocked.on("h1", f"mkdir {SHELF}/by-hand {SHELF}/.x.part {SHELF}/.y.part; touch -d -2days {SHELF}/.x.part")
+    running = f'setsid -f sh -c ": {SHELF}/org--runs@main/config.json; sleep 60; true" >/dev/null 2>&1 </dev/null'
+    answer(stocked.lab, "h1", f"sudo {running}")
+
+    listed = stocked.run("weights", "list")
+    rows = {row[1]: row for row in map(str.split, listed.stdout.splitlines()) if row[0] == "h1"}
+    assert rows[PATH][2] == "sealed" and rows[PATH][-1] == "serve"
+    assert rows[f"{SHELF}/by-hand"][2] == "unsealed"
+    assert stocked.run("weights", "prune").returncode == 5  # nobody can be asked
+    assert "org--old" in stocked.run("weights", "prune", "--check").stdout
+
+    done = stocked.run("weights", "prune", "-y")
+
+    assert done.returncode == 0, done.stderr
+    kept = stocked.on("h1", f"ls -A {SHELF}").split()
+    assert kept == [".y.part", "by-hand", "org--model", "org--model@main", "org--runs@main"]
+    assert stocked.on("h2", f"ls -A {SHELF}").split() == ["org--model", "org--model@main"]
+
+
+@pytest.mark.parametrize("option", ["size=32m", "ro"])
+def test_a_host_that_cannot_take_it_is_named_before_a_byte_moves(fleet: Fleet, option: str) -> None:
+    fleet.on("h2", f"mkdir -p {SHELF} && mount -t tmpfs -o {option} none {SHELF}")
+
+    done = fleet.sync()
+
+    assert done.returncode == 2
+    assert "nothing was moved" in done.stderr
+    assert "h2: " in done.stderr and ("read-only" if option == "ro" else "MiB free") in done.stderr
+    assert "model.safetensors" not in fleet.hub.served
+    assert fleet.on("h1", f"ls -A {SHELF} | wc -l") == "0"
+
+
+@contextmanager
+def locked(fleet: Fleet, **owner: Any) -> Iterator[None]:
+    lock = "/var/lib/r1fleet/weights/lock"
+    text = json.dumps({"by": "ann@elsewhere", "pid": 1, "purpose": "sync", "time": 1.0, "token": "t", **owner})
+    command = f"sudo sh -c 'mkdir -p {lock} && cat > {lock}/owner.json'"
+    assert ask(fleet.lab, "h1", command, stdin=text).returncode == 0
+    yield
+    fleet.on("h1", f"rm -rf {lock}")
+
+
+def test_a_second_sync_is_refused_with_the_name_of_the_first(fleet: Fleet) -> None:
+    with locked(fleet):
+        refused = fleet.sync()
+        shown = fleet.run("lock", "status")
+        released = fleet.run("lock", "release", "weights")
+    assert refused.returncode == 7
+    assert "ann@elsewhere" in refused.stderr and "r1fleet lock release weights" in refused.stderr
+    assert "ann@elsewhere" in shown.stdout
+    assert "released weights on h1" in released.stdout
+
+
+def test_what_a_killed_sync_of_this_controller_has_locked_is_taken_over(fleet: Fleet) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    with locked(fleet, by=who(), pid=ended.pid):
+        assert fleet.sync().returncode == 0
+        assert "no lock is held" in fleet.run("lock", "status").stdout
+
+
+def test_a_host_that_is_away_does_not_hold_up_the_others(fleet: Fleet) -> None:
+    written = yaml.safe_load(fleet.file.read_text())
+    hosts = written["all"]["children"]["lab"]["children"]["nodes"]["hosts"]
+    hosts["h0"] = {"ansible_host": "127.0.0.1", "ansible_port": 1}
+    fleet.file.write_text(yaml.safe_dump(written))
+
+    done = fleet.sync()
+
+    assert done.returncode in (2, 4)
+    assert "h0" in done.stdout
+    assert held(fleet, "h1") == held(fleet, "h2")
+
+
+def test_a_model_that_nobody_has_is_told_with_what_to_do(fleet: Fleet) -> None:
+    spec = {"engine": "vllm", "accelerator": "cpu", "model": "org/typo", "hosts": "nodes"}
+    fleet.write(deployments={"serve": spec})
+    done = fleet.sync()
+    assert done.returncode != 0
+    assert "org/typo" in done.stderr and "hint" in done.stderr
+    assert fleet.run("sync", "-d", "serv").returncode == 5
