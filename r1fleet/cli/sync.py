@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,9 +17,14 @@ from r1fleet.console import renderer
 from r1fleet.console.interface import Renderer
 from r1fleet.console.weights import brought_lines, sync_lines
 from r1fleet.errors import UsageError
+from r1fleet.provision.library import libtorrent_wheel
 from r1fleet.weights import Brought, Model, SyncOptions, SyncPlan, bring, chosen, models_of, within
 from r1fleet.weights.sources import parse_source
+from r1fleet.weights.swarm import SwarmSettings
 from r1fleet.weights.wanted import wanted
+
+_RATE = re.compile(r"(\d+(?:\.\d+)?)([kKmMgG]?)")
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -57,6 +63,15 @@ def sync(
     update: Annotated[
         bool, typer.Option("--update", help="Ask the source again for models that hosts hold already.")
     ] = False,
+    rate: Annotated[
+        str,
+        typer.Option(
+            "--rate",
+            metavar="RATE",
+            help="At most this much a second on each host, in each direction: 500M or 2G, in bytes.",
+            show_default=False,
+        ),
+    ] = "",
     limit: options.Limit = None,
     check: options.Check = False,
     extra_vars: options.ExtraVars = None,
@@ -73,7 +88,8 @@ def sync(
     What is verified already does not move again; a sync that was cut off goes on where it was.
     """
     reach = Reach(user, ask_become, ask_password, accept_new, extra_vars)
-    given = SyncOptions(parse_source(source), again=update or source is not None, on=on, check=check)
+    swarm = SwarmSettings(wheel_for=libtorrent_wheel, rate=rate_of(rate))
+    given = SyncOptions(parse_source(source), again=update or source is not None, on=on, check=check, swarm=swarm)
     jobs = list(_jobs(fleets(inventories, reach), deployment, model, limit))
     way, codes = access(reach), [0]
     try:
@@ -86,6 +102,14 @@ def sync(
     finally:
         way.transport.close()
     return max(codes)
+
+
+def rate_of(text: str) -> int:
+    """Read bytes a second: a number with K, M or G; 0 for an empty text, which sets no limit."""
+    found = _RATE.fullmatch(text.strip())
+    if text and (found is None or not float(found[1])):
+        raise UsageError(f"--rate {text} is no rate", hint="write bytes a second: 500M, 1.5G")
+    return round(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
 
 
 def models_in(fleet: Fleet) -> tuple[Model, ...]:

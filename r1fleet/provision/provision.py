@@ -13,6 +13,7 @@ from r1fleet.inventory import Host, Inventory
 from r1fleet.playbook import Options, exit_code, load_playbook, resolve, run
 from r1fleet.provision import pip
 from r1fleet.provision.brought import brought_vars, missing
+from r1fleet.provision.library import libtorrent_wheel
 from r1fleet.provision.lock import packaged_lock
 from r1fleet.provision.target import Target, target_of
 from r1fleet.provision.wanted import lock_name
@@ -20,6 +21,7 @@ from r1fleet.provision.wheelhouse import Download, Wheelhouse, build
 from r1fleet.status import Access, Contact, root_on
 from r1fleet.transport import Transport
 from r1fleet.weights import Model, Synced, SyncOptions, bring, models_of, within
+from r1fleet.weights.swarm import SwarmSettings
 from r1fleet.weights.wanted import TINY, Variables, Wanted, wanted
 
 PLAYBOOK = "provision.yaml"
@@ -148,8 +150,9 @@ def _bring(models: Sequence[Model], access: Access, observer: Observer, recap: R
     alive = [name for name in recap.hosts if _alive(recap, name)]
     kept = [one for one in models if not one.made or one.hosts[0].name in alive]
     complete = len(kept) == len(models) and all(host.name in alive for one in kept for host in one.hosts)
+    swarm = SwarmSettings(wheel_for=libtorrent_wheel)
     try:
-        done = bring(within(kept, alive), access, observer, SyncOptions(leave_unsealed=True))
+        done = bring(within(kept, alive), access, observer, SyncOptions(leave_unsealed=True, swarm=swarm))
     except Interrupted:
         raise
     except FleetError as error:

@@ -12,7 +12,7 @@ from r1fleet.cache import cache_dir
 from r1fleet.errors import ExitCode, FleetError, HostFailed, Interrupted, Where
 from r1fleet.events import Note, Observer
 from r1fleet.status.contact import Access, Contact
-from r1fleet.transport import Call, Session
+from r1fleet.transport import Become, Call, Session
 from r1fleet.weights.held import held
 from r1fleet.weights.look import hosts_of, look, relooked
 from r1fleet.weights.manifest import MANIFEST, Manifest
@@ -23,7 +23,7 @@ from r1fleet.weights.plan import CONTROLLER, HOLDS, LOST, ModelPlan, Origin, Syn
 from r1fleet.weights.shared import prefetch_note
 from r1fleet.weights.sources import Request, fetch
 from r1fleet.weights.swarm import Cargo, Member, Swarm
-from r1fleet.weights.sync import HostOutcome, Synced, stream
+from r1fleet.weights.sync import HostOutcome, Reach, Synced, stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +148,7 @@ class _Bringing:
         again = relooked(plan, self._contact)
         rows = [outcomes.get(row.host) or _unchanged(row.host, row.state, row.problem) for row in again.rows]
         synced = Synced(plan.model.path, manifest.digest, tuple(rows))
+        shutil.rmtree(cache_dir("weights") / manifest.digest, ignore_errors=True)
         if not synced.failed:
             self._flip(plan.model)
         return synced
@@ -178,13 +179,10 @@ class _Bringing:
             if not kept.exists():
                 staging.rename(kept)
             first = plan.waiting[0].host
-            reach = (self._contact.sessions[first], self._become(first))
             path = plan.model.path
-            (outcome,) = stream((session, None), str(kept), path, done.manifest, [reach], self._observer)
+            (outcome,) = stream((session, None), str(kept), path, done.manifest, [self._reach(first)], self._observer)
         finally:
             session.close()
-        if outcome.error is None:
-            shutil.rmtree(kept, ignore_errors=True)
         if outcome.error is not None:
             raise outcome.error
         return done.manifest, first
@@ -196,10 +194,15 @@ class _Bringing:
         reached = [host for host in targets if host in self._contact.sessions]
         if not reached:
             return {}
-        found = members_of(self._contact, self._access, [source, *reached])
-        cargo = Cargo(manifest, plan.model.path, plan.model.path)
-        others = [found[host] for host in reached]
-        return {one.host: one for one in self._swarmed(cargo, found[source], others)}
+        path = plan.model.path
+        if manifest.size <= self._options.small:
+            reaches = [self._reach(host) for host in (source, *reached)]
+            outcomes = stream(reaches[0], path, path, manifest, reaches[1:], self._observer)
+        else:
+            found = members_of(self._contact, self._access, [source, *reached])
+            others = [found[host] for host in reached]
+            outcomes = self._swarmed(Cargo(manifest, path, path), found[source], others)
+        return {one.host: one for one in outcomes}
 
     def _swarmed(self, cargo: Cargo, source: Member, targets: Sequence[Member]) -> tuple[HostOutcome, ...]:
         swarm = Swarm(cargo, source, targets, self._options.swarm, self._observer)
@@ -226,7 +229,10 @@ class _Bringing:
             if isinstance(answer, HostFailed):
                 self._observer(Note(f"the link {given['path']} stays as it is: {answer.what}", "warning", host))
 
-    def _become(self, host: str) -> Any:
+    def _reach(self, host: str) -> Reach:
+        return self._contact.sessions[host], self._become(host)
+
+    def _become(self, host: str) -> Become | None:
         return self._access.become_of(self._contact.hosts[host])
 
 

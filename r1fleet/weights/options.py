@@ -25,7 +25,7 @@ class SyncOptions:
 
     ``again`` asks the source also where hosts hold a model already; ``on`` is where to fetch, empty to choose: the
     first host that lacks it, else the controller. ``leave_unsealed`` takes folders without a seal as they are, where
-    every host has one.
+    every host has one. Up to ``small`` bytes, the controller's own copy is there before a swarm would have begun.
     """
 
     source: Source = field(default_factory=lambda: parse_source(None))
@@ -33,6 +33,7 @@ class SyncOptions:
     on: str = ""
     check: bool = False
     leave_unsealed: bool = False
+    small: int = 64 << 20
     swarm: SwarmSettings = field(default_factory=SwarmSettings)
     controller: Host = field(default_factory=lambda: Host(CONTROLLER, LOCAL))
     by: str = field(default_factory=who)
