@@ -101,7 +101,9 @@ class _Work:
     def _links(self) -> list[Link]:
         args = self._ctx.args
         patience = Patience(args["attempts"], args["pause"], args["silence"], self._stop)
-        hubs = [Hub(self._ctx, row, patience) for row in args["hubs"]]
+        # The hub that made the listing has answered just now; those before it have not.
+        rows = sorted(args["hubs"], key=lambda row: row["endpoint"].rstrip("/") != args["origin"])
+        hubs = [Hub(self._ctx, row, patience) for row in rows]
         return [Link(hub, args["model"], args["revision"], args["commit"], args["origin"]) for hub in hubs]
 
     def _fetch(self, jobs: list[Job]) -> None:

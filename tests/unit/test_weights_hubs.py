@@ -132,7 +132,11 @@ def test_a_hub_that_asks_for_an_hour_is_left_for_the_next_one(fetching: Fetching
 
 def test_a_hub_that_is_away_is_left_for_the_next_one(fetching: Fetching) -> None:
     fetching.hub.put(MODEL, tiny())
-    assert fetching.look(NOWHERE, fetching.modelscope).origin == fetching.modelscope.endpoint
+    listed = fetching.look(NOWHERE, fetching.modelscope)
+    assert listed.origin == fetching.modelscope.endpoint
+    fetching.fetch(NOWHERE, fetching.modelscope, listed=listed)
+    assert fetching.held() == tiny()
+    assert not fetching.notes  # the hub that has answered is asked first
     with pytest.raises(HostUnreachable, match=r"no answer from http://127\.0\.0\.1:9"):
         fetching.look(NOWHERE)
 

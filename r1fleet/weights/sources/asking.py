@@ -22,7 +22,7 @@ class Pace:
     silence: float = 30.0
 
 
-PATIENT, BRISK = Pace(), Pace(attempts=4)
+PATIENT, BRISK = Pace(), Pace(attempts=3, silence=10.0)
 """For a download that nobody watches, and for a question that somebody waits for."""
 
 
