@@ -55,6 +55,7 @@ def told(address: str = "10.0.0.1", interface: str = "eth0", **changes: Any) -> 
         "secure_boot": None,
         "proxies": [],
         "wsl": False,
+        "systemd": True,
         "peermem": False,
         "cdi": [],
         "toolkits": [],

@@ -12,6 +12,7 @@ LISTEN = "0A"
 ESTABLISHED = "01"
 PAGE = os.sysconf("SC_PAGE_SIZE")
 _SERVICE = re.compile(rb"/(r1fleet-[A-Za-z0-9_.-]+)\.service(?:/|$)", re.MULTILINE)
+_BOX = re.compile(rb"/(?:docker/|docker-|cri-containerd-)([0-9a-f]{64})")
 _MARK = re.compile(rb"(?:^|\0)R1FLEET_UNIT=(r1fleet-[A-Za-z0-9_.-]+)(?:\0|$)")
 
 
@@ -29,18 +30,62 @@ def command_of(pid: int) -> str:
 def owners() -> dict[int, set[str]]:
     """Map each process to the names of r1fleet's own that it belongs to.
 
-    A service's processes are in its cgroup; those of containers and of sessions, and whoever left a cgroup, carry the
-    name in their environment.
+    A service's processes are in its cgroup. Those of containers and of sessions carry the name in their environment, or
+    come from one that does: engines that write their own titles write over their environment.
     """
-    found = {}
+    found: dict[int, set[str]] = {}
+    boxes: dict[int, bytes] = {}
+    marked: dict[int, str] = {}
     for pid in all_pids():
-        names = {name.decode() for name in _SERVICE.findall(_read("/proc/%d/cgroup" % pid))}
+        group = _read("/proc/%d/cgroup" % pid)
+        names = {name.decode() for name in _SERVICE.findall(group)}
+        box = _BOX.search(group)
+        if box:
+            boxes[pid] = box.group(1)
         mark = _MARK.search(_read("/proc/%d/environ" % pid))
+        if mark and not names:
+            marked[pid] = mark.group(1).decode()
         if mark:
             names.add(mark.group(1).decode())
         if names:
             found[pid] = names
+    for pid, name in marked.items():
+        same = [other for other, box in boxes.items() if box == boxes.get(pid)] if _is_first(pid) else []
+        for other in same or descendants(pid):
+            found.setdefault(other, set()).add(name)
     return found
+
+
+def descendants(root: int) -> list[int]:
+    """List the children of a process, theirs, and so on; not those that have ended."""
+    children: dict[int, list[int]] = {}
+    for pid in all_pids():
+        fields = fields_of(pid)
+        if fields and fields[0] != "Z":
+            children.setdefault(int(fields[1]), []).append(pid)
+    found: list[int] = []
+    queue = [root]
+    while queue:
+        below = children.get(queue.pop(), [])
+        found += below
+        queue += below
+    return found
+
+
+def fields_of(pid: int) -> list[str]:
+    """Return what stands behind the name in /proc/PID/stat: state, parent, group, session ...; empty when gone."""
+    return _read("/proc/%d/stat" % pid).decode("utf-8", "replace").rpartition(")")[2].split()
+
+
+def start_of(pid: int) -> str:
+    """Tell when a process started, in ticks since the boot: with its number that is unique for one boot."""
+    fields = fields_of(pid)
+    return fields[19] if len(fields) > 19 and fields[0] != "Z" else ""
+
+
+def boot_id() -> str:
+    """Return what is another after every boot."""
+    return _read("/proc/sys/kernel/random/boot_id").decode("ascii", "replace").strip()
 
 
 def members(owners: dict[int, set[str]], unit: str) -> list[int]:
@@ -122,6 +167,12 @@ def address(text: str) -> str:
     if len(raw) == 4:
         return ".".join(str(byte) for byte in raw)
     return ":".join("%x" % int.from_bytes(raw[start : start + 2], "big") for start in range(0, 16, 2))
+
+
+def _is_first(pid: int) -> bool:
+    """Tell whether a process is process 1 of a container."""
+    found = re.search(rb"^NSpid:\s*\d+\s(?:.*\s)?1$", _read("/proc/%d/status" % pid), re.MULTILINE)
+    return found is not None
 
 
 def _sockets() -> list[list[str]]:

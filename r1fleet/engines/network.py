@@ -25,5 +25,5 @@ def network_environment(request: RankRequest) -> Iterator[tuple[str, str]]:
 def device_environment(request: RankRequest) -> Iterator[tuple[str, str]]:
     """Yield which devices of the host are meant; a container is given no others in the first place."""
     chosen, deployment = request.node.chosen, request.deployment
-    if deployment.accelerator == "nvidia" and chosen and deployment.runtime == "venv":
+    if deployment.accelerator == "nvidia" and chosen and deployment.runtime != "docker":
         yield "CUDA_VISIBLE_DEVICES", ",".join(map(str, chosen))

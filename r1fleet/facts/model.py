@@ -30,6 +30,7 @@ class HostFacts:
     """What one host has told, and when (seconds since the epoch).
 
     ``hcas`` are the RDMA adapters that join hosts, as NCCL names them; ``gid_index`` is the entry of their GID tables.
+    ``systemd`` tells whether it is process 1 there.
     """
 
     accelerators: tuple[Accelerator, ...] = ()
@@ -39,6 +40,7 @@ class HostFacts:
     gathered_at: float | None = None
     hcas: tuple[str, ...] = ()
     gid_index: int | None = None
+    systemd: bool | None = None
 
     def interface_of(self, address: str) -> str | None:
         """Return the name of the interface that carries ``address``."""

@@ -60,6 +60,7 @@ class Report:
     machine: str = ""
     boot_id: str = ""
     wsl: bool = False
+    systemd: bool = True
     command_line: str = ""
     modules: frozenset[str] = frozenset()
     memory: Memory = field(default_factory=Memory)
@@ -110,6 +111,7 @@ class Report:
             self.gathered_at,
             joining_adapters(self.rdma),
             common_gid(self.rdma),
+            self.systemd,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -140,6 +142,7 @@ def read_report(host: str, told: Mapping[str, Any], *, asked: float, answered: f
         kernel=told["kernel"],
         machine=told["machine"],
         boot_id=files.get("/proc/sys/kernel/random/boot_id", ""),
+        systemd=told["systemd"],
         wsl=told["wsl"] or "microsoft" in files.get("/proc/version", "").lower(),
         command_line=files.get("/proc/cmdline", ""),
         modules=frozenset(line.split(" ", 1)[0] for line in modules.splitlines()),

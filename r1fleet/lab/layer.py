@@ -50,7 +50,7 @@ find "$root/var/log" -type f -delete
 """
 
 # Containers get control groups of their own; nspawn mounts those hierarchies read-only. Docker and containerd wait.
-_UNIT_NAME = "r1fleet-lab-cgroups.service"
+_UNIT_NAME = "lab-cgroups.service"
 _UNIT = """\
 [Unit]
 Description=Give the docker engine its control groups

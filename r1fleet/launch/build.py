@@ -46,16 +46,20 @@ def build(
     deployment = _with_version(resolve(name, written, weights_dir=str(variables.get("weights_dir") or WEIGHTS_DIR)))
     engine = engine_of(deployment.engine)
     known, shape = facts or {}, shape or known_shape(deployment.model)
+    without = frozenset(host.name for host in hosts if host.name in known and known[host.name].systemd is False)
+    if deployment.runtime == "venv" and without:
+        deployment = deployment.model_copy(update={"runtime": "unsupervised"})
     _refuse(name, deployment, engine, shape)
     sites = [site_of(host, variables_of(host), known.get(host.name)) for host in hosts]
     gangs = plan_gangs(name, deployment, sites, shape=shape, lacks=engine.lacks(deployment))
+    _refuse_lasting(name, deployment, gangs, without)
     mine = claim_of(name, deployment, gangs)
     refuse_own(mine)
     _refuse_absent(name, deployment, deployment_names(inventory, variables_of))
     refuse_conflicts(mine, others_of(inventory, mine, variables_of))
     refuse_foreign(gangs, known)
     made = _Ranks(name, deployment, engine, shape)
-    return made.plan(inventory.name, gangs)
+    return replace(made.plan(inventory.name, gangs), without_systemd=without)
 
 
 def deployment_names(inventory: Inventory, variables_of: Variables) -> tuple[str, ...]:
@@ -115,10 +119,21 @@ def _refuse(name: str, deployment: Deployment, engine: Engine, shape: ModelShape
         if engine.kind_of(deployment) == "job":
             raise SpecError(f"deployment {name} has an api_key, but a job has no endpoint", hint="leave api_key out")
         engine.refuse_secret(name)
-    if deployment.boot:
+
+
+def _refuse_lasting(name: str, deployment: Deployment, gangs: Sequence[Gang], without: frozenset[str]) -> None:
+    """Refuse to bring back what nothing can bring back, or what could not join the others."""
+    if deployment.boot and without:
         raise SpecError(
-            f"deployment {name}: boot: true is not supported by this version",
-            hint="leave it out, and launch again after a reboot",
+            f"deployment {name}: boot: true needs systemd, which is not process 1 on {', '.join(sorted(without))}",
+            hint="leave it out, and launch again after a reboot; on WSL2 /etc/wsl.conf can turn systemd on",
+        )
+    if (deployment.boot or deployment.restarts) and engine_of(deployment.engine).kind_of(deployment) == "job":
+        raise SpecError(f"deployment {name}: a job ends, and nothing brings it back", hint="leave boot and restarts out")
+    if deployment.restarts and len(gangs[0].nodes) > 1:
+        raise SpecError(
+            f"deployment {name}: restarts is for gangs of one host: a rank that comes back cannot join the others",
+            hint="leave it out; `r1fleet restart` starts all ranks again",
         )
 
 
@@ -169,7 +184,7 @@ class _Ranks:
     def _rank(self, gang: Gang, node: Node) -> RankPlan:
         request = self._request(gang, node)
         command = self.engine.command(request)
-        if self.deployment.runtime == "venv":
+        if self.deployment.runtime != "docker":
             command = _with_path(command, str(self.deployment.venv))
         folder = folder_of(self.name)
         files = tuple(HostFile(f"{folder}/{name}", text) for name, text in self.engine.files(request).items())
@@ -191,6 +206,7 @@ class _Ranks:
             secrets=f"{folder}/{own}.secrets" if deployment.api_key is not None else None,
             stdin=f"{folder}/logs/{own}.in" if answers and is_interactive(deployment) else None,
             output=f"{folder}/logs/{own}.out" if answers else None,
+            restarts=deployment.restarts,
             description=f"r1fleet {self.name}, replica {gang.replica}, rank {node.rank} of {len(gang.nodes)}",
             labels=(("deployment", self.name), ("replica", str(gang.replica)), ("rank", str(node.rank))),
             limits=tuple((limit, str(value)) for limit, value in limits.items()),

@@ -27,7 +27,7 @@ def standing_checks(plan: Plan, host: str) -> list[dict[str, Any]]:
         rows.append({"kind": "model", "path": spec.model_path, "manifests": list(MANIFESTS)})
         rows.append({"kind": "weights", "path": spec.model_path})
     programs = {rank.command.argv[0] for rank in plan.ranks if rank.node.host == host}
-    if runtime_name(plan) == "venv":
+    if spec.environment_on_host:
         rows += [{"kind": "executable", "path": path} for path in sorted(programs) if path.startswith("/")]
         rows.append({"kind": "marker", "paths": [f"{spec.venv}/{name}" for name in MARKERS]})
     if runtime_name(plan) == "docker" and spec.image:

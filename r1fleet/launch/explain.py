@@ -23,6 +23,8 @@ def notes(deployment: Deployment, gangs: Sequence[Gang]) -> Iterator[str]:
         yield f"{deployment.image} is of no version that is known here: written for the newest that is"
     if deployment.runtime == "docker":
         yield from notes_of(deployment.container)
+    if deployment.runtime == "unsupervised":
+        yield "unsupervised: without systemd ranks run in sessions of their own; a reboot ends them for good"
     if engine_of(deployment.engine).kind_of(deployment) == "service" and deployment.port in EPHEMERAL:
         yield _outgoing("port", deployment.port)
     meet = _rendezvous(deployment, gangs[0])

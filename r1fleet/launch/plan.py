@@ -37,7 +37,7 @@ class Plan:
 
     ``deployment`` has its defaults resolved; ``notes`` say what a person should know before starting it, and
     ``explanation`` what the plan was chosen from. ``preparations`` make of the download what the engine reads;
-    ``clients`` are programs of the engine's own that talk to the first endpoint.
+    ``clients`` are programs of the engine's own that talk to the first endpoint; ``without_systemd`` names hosts.
     """
 
     cluster: str
@@ -52,6 +52,7 @@ class Plan:
     preparations: tuple[Preparation, ...] = ()
     explanation: tuple[str, ...] = ()
     clients: tuple[Command, ...] = ()
+    without_systemd: frozenset[str] = frozenset()
 
     @property
     def complete(self) -> bool:

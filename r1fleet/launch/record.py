@@ -14,7 +14,7 @@ from r1fleet.engines import engine_of
 from r1fleet.launch.options import LaunchOptions
 from r1fleet.launch.plan import Plan, RankPlan
 from r1fleet.launch.sites import is_address
-from r1fleet.runtimes import HostFile, Process, Systemd, runtime_of
+from r1fleet.runtimes import RUNTIMES, HostFile, Process, Runtime, runtime_of
 from r1fleet.status.record import DeploymentRecord, GangRecord, JudgeRecord, RankRecord, generation_folder
 from r1fleet.topology.gang import Gang
 
@@ -108,12 +108,12 @@ def judge_files(plan: Plan, gang: Gang, record: DeploymentRecord, python: str) -
         for name in JUDGE_MODULES
     ]
     config = HostFile(f"{folder}/{process.name}.json", json.dumps(_judge_config(plan, gang, record), indent=1))
-    return (*code, config, *Systemd().files(process))
+    return (*code, config, *_judges_runtime(plan, gang).files(process))
 
 
 def judge_start(plan: Plan, gang: Gang, generation: int, python: str) -> Command:
     """Return the command that starts a gang's judge."""
-    return Systemd().start(judge_of(plan, gang, generation, python))
+    return _judges_runtime(plan, gang).start(judge_of(plan, gang, generation, python))
 
 
 def secrets(plan: Plan, options: LaunchOptions) -> Mapping[str, str]:
@@ -147,6 +147,10 @@ def port_of(plan: Plan) -> int:
     if not plan.endpoints:
         return 0
     return plan.deployment.port or urlsplit(plan.endpoints[0]).port or 0
+
+
+def _judges_runtime(plan: Plan, gang: Gang) -> Runtime:
+    return RUNTIMES["unsupervised" if gang.leader.host in plan.without_systemd else "venv"]
 
 
 def _placed(rank: RankPlan, folder: str) -> RankPlan:
@@ -188,7 +192,7 @@ def _gang(plan: Plan, gang: Gang, generation: int, python: str) -> GangRecord:
         port=port_of(plan),
         rendezvous_port=gang.rendezvous_port,
         out=f"{generation_folder(plan.name, generation)}/verdict-{gang.replica}",
-        judge=JudgeRecord(judge.name, Systemd().stop(judge).argv, judge.stop_seconds),
+        judge=JudgeRecord(judge.name, _judges_runtime(plan, gang).stop(judge).argv, judge.stop_seconds),
     )
 
 
@@ -196,7 +200,7 @@ def _judge_config(plan: Plan, gang: Gang, record: DeploymentRecord) -> dict[str,
     mine = next(row for row in record.gangs if row.replica == gang.replica)
     limits = plan.deployment.timeouts
     workers = [node.address for node in gang.nodes if node.address != gang.leader.address]
-    inside = runtime_name(plan) == "venv" or plan.deployment.container.network == "host"
+    inside = runtime_name(plan) != "docker" or plan.deployment.container.network == "host"
     seen = inside and all(is_address(address) for address in workers)
     return {
         "generation": record.generation,

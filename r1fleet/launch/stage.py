@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from r1fleet.launch.options import LaunchOptions
 from r1fleet.launch.plan import Plan
-from r1fleet.launch.record import judge_files, secrets
-from r1fleet.runtimes import HostFile, owner_of, runtime_of, secrets_text
+from r1fleet.launch.record import judge_files, judge_start, secrets
+from r1fleet.runtimes import HostFile, boot_files, owner_of, runtime_of, secrets_text
 from r1fleet.status.judge import STARTING
 from r1fleet.status.record import Current, DeploymentRecord, folder_of, generation_folder
 
@@ -53,11 +54,25 @@ def _files(
             # Inside, the engine opens its log and output by itself.
             paths = filter(None, (rank.process.log, rank.process.output))
             rows += [{**_row(HostFile(path, "")), "owner": owner} for path in paths]
+    if plan.deployment.boot:
+        rows += [_row(file) for file in _boot_files(plan, record, host, python)]
     for gang in plan.gangs:
         if gang.leader.host == host:
             rows += [_row(file) for file in judge_files(plan, gang, record, python)]
     path = f"{generation_folder(plan.name, record.generation)}/plan.json"
     return [*rows, _row(HostFile(path, json.dumps(record.as_json(), indent=1)))]
+
+
+def _boot_files(plan: Plan, record: DeploymentRecord, host: str, python: str) -> Sequence[HostFile]:
+    runtime = runtime_of(plan.deployment)
+    starts = [runtime.again(rank.process) for rank in plan.ranks if rank.node.host == host]
+    stale = [rank.exit_record for rank in record.on(host)]
+    for gang in plan.gangs:
+        if gang.leader.host == host:
+            starts.append(judge_start(plan, gang, record.generation, python))
+            out = next(row.out for row in record.gangs if row.replica == gang.replica)
+            stale += [f"{out}/{name}.json" for name in ("ready", "failed", "progress")]
+    return boot_files(plan.name, generation_folder(plan.name, record.generation), starts, stale)
 
 
 def _row(file: HostFile) -> dict[str, Any]:

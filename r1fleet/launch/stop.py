@@ -11,6 +11,7 @@ from r1fleet.events import Note, Observer, RankState
 from r1fleet.inventory import Host
 from r1fleet.launch.lock import Lock
 from r1fleet.launch.options import who
+from r1fleet.runtimes import boot_paths
 from r1fleet.status.contact import Access, Contact
 from r1fleet.status.judge import STOPPED
 from r1fleet.status.record import Current, DeploymentRecord, JudgeRecord, RankRecord, folder_of
@@ -103,7 +104,11 @@ def _stop_args(view: DeploymentView) -> dict[str, Any]:
     gangs = [gang for gang in view.record.gangs if gang.leader == here]
     units = [_unit(gang.judge) for gang in gangs]
     units += [_unit(rank) for rank in sorted(view.record.on(here), key=lambda rank: rank.rank)]
-    return {"units": units, "ports": [port for gang in gangs for port in (gang.port, gang.rendezvous_port)]}
+    return {
+        "units": units,
+        "remove": list(boot_paths(view.name)),
+        "ports": [port for gang in gangs for port in (gang.port, gang.rendezvous_port)],
+    }
 
 
 def _unit(unit: JudgeRecord | RankRecord) -> dict[str, Any]:

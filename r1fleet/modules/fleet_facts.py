@@ -82,6 +82,7 @@ def run(ctx: Context) -> dict[str, Any]:
         "secure_boot": _look_system.secure_boot(),
         "proxies": _look_system.proxies(ctx),
         "wsl": os.path.exists("/dev/dxg"),
+        "systemd": os.path.isdir("/run/systemd/system"),
         "peermem": os.path.isdir("/sys/module/nvidia_peermem"),
         "infiniband_nodes": entries("/dev/infiniband"),
         "cdi": [name for folder in ("/etc/cdi", "/var/run/cdi") for name in entries(folder)],

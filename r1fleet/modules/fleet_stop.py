@@ -10,7 +10,11 @@ from typing import Any
 from r1fleet.agent.context import Context, ModuleFailed
 from r1fleet.agent.processes import command_of, listeners, members, owners
 
-ARGUMENTS = {"units": {"type": "list", "required": True}, "ports": {"type": "list", "default": []}}
+ARGUMENTS = {
+    "units": {"type": "list", "required": True},
+    "ports": {"type": "list", "default": []},
+    "remove": {"type": "list", "default": []},
+}
 LOCAL = True
 CHECK_MODE = False
 GRACE = 15
@@ -19,6 +23,9 @@ GRACE = 15
 
 def run(ctx: Context) -> dict[str, Any]:
     """Stop each ``{name, stop, stop_seconds}``; answers what was running and what is left."""
+    # First what would bring it back: a host that reboots in the middle of a stop starts nothing.
+    for path in ctx.args["remove"]:
+        _remove(path)
     groups = owners()
     before = {unit["name"]: members(groups, unit["name"]) for unit in ctx.args["units"]}
     failed = [unit for unit in ctx.args["units"] if _stop(ctx, unit)]
@@ -57,6 +64,13 @@ def _finish(names: list[str]) -> list[int]:
                 _kill(pid)
         time.sleep(0.1)
     return left
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
 
 
 def _kill(pid: int) -> None:

@@ -64,6 +64,12 @@ def _shm(site: Site) -> Seen | None:
     return Seen(free >= least, f"/dev/shm has {_size(free)} free, {_size(least)} wanted")
 
 
+def _supervisor(site: Site) -> Seen | None:
+    if site.want is None or site.want.runtime != "venv":
+        return None
+    return Seen(site.report.systemd, "systemd is process 1" if site.report.systemd else "systemd is not process 1")
+
+
 def _open_files(site: Site) -> Seen | None:
     """Hold systemd's limit against what a rank opens: a connection per peer, a file per shard, and many more."""
     if site.want is None or site.want.runtime != "venv":
@@ -186,6 +192,9 @@ CHECKS: Final = (
     Check("shm", "several devices on one host", Verdict.FAIL,
           "NCCL and the ranks share memory there: No space left on device",
           "container: {ipc: host} or shm_size: 32g; without docker: sudo mount -o remount,size=32g /dev/shm", _shm),
+    Check("systemd", "a deployment in a venv", Verdict.FAIL, "there is nothing that keeps a service alive",
+          "r1fleet facts, so that the plan knows it and ranks run unsupervised; or write runtime: unsupervised",
+          _supervisor),
     Check("open-files", "a deployment in a venv", Verdict.WARN, "large models over many ranks run out of open files",
           "set DefaultLimitNOFILE=1048576 in /etc/systemd/system.conf.d/ on {host}, then systemctl daemon-reexec",
           _open_files),

@@ -19,7 +19,7 @@ def brought_vars(chosen: Iterable[Wanted]) -> dict[str, Any]:
         for host in one.hosts:
             if one.deployment.runtime == "docker":
                 _once(images.setdefault(host.name, []), str(one.deployment.image))
-            elif from_index(one):
+            if from_index(one):
                 _once(environments.setdefault(host.name, []), _environment(one))
     return {
         "provision_docker_hosts": sorted(images),
@@ -32,7 +32,8 @@ def from_index(one: Wanted) -> bool:
     """Tell whether the engine's environment is made from an index: not the vendor's, nor one in a place of its own."""
     spec = one.deployment
     own_place = str(spec.venv).rpartition("/")[0] == VENVS
-    return spec.runtime == "venv" and spec.accelerator == "nvidia" and spec.engine in _FROM_INDEX and own_place
+    known = spec.accelerator == "nvidia" and spec.engine in _FROM_INDEX
+    return known and own_place and spec.environment_on_host
 
 
 def missing(one: Wanted) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from r1fleet.agent.processes import UNIT
 from r1fleet.command import Command, cmd
 from r1fleet.errors import SpecError
 from r1fleet.runtimes.entry import entry_path, entry_text
@@ -47,6 +48,8 @@ class Docker:
             {
                 "--name": process.name,
                 "--label": [f"r1fleet.{name}={value}" for name, value in process.labels],
+                "--restart": f"on-failure:{process.restarts}" if process.restarts else None,
+                "--env": f"{UNIT}={process.name}",
             },
             box_options(image.container),
             {
@@ -58,6 +61,10 @@ class Docker:
             image.name,
             entry_path(process),
         )
+
+    def again(self, process: Process) -> Command:
+        """Start the container that the reboot has ended."""
+        return cmd("docker", "start", process.name)
 
     def stop(self, process: Process) -> Command:
         """Stop the container, keep how it ended, remove it."""

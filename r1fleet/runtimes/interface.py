@@ -28,6 +28,7 @@ class Process:
     (``secrets_text`` writes them). The folders of ``log`` and ``exit_record`` must be there before the start.
     ``stdin`` is a FIFO that is its standard input, never at its end while the process lives (None: there is no input);
     ``output`` gets standard output where that is a result, and the log the rest.
+    ``restarts`` is how often the host itself starts it again after a failure.
     ``limits`` are resource limits by Docker's names; ``labels`` tell people and other tools what the process belongs
     to; ``image`` is None outside containers.
     """
@@ -42,6 +43,7 @@ class Process:
     stdin: str | None = None
     output: str | None = None
     stop_seconds: int = 20
+    restarts: int = 0
     description: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     limits: tuple[tuple[str, str], ...] = ()
@@ -85,6 +87,9 @@ class Runtime(Protocol):
 
     def start(self, process: Process) -> Command:
         """Start the process; returns at once, fails when the name is taken."""
+
+    def again(self, process: Process) -> Command:
+        """Start the process after a reboot, when nothing of it runs but all of its files are there."""
 
     def stop(self, process: Process) -> Command:
         """Stop the whole cgroup or container, with ``stop_seconds`` before SIGKILL; no error when absent."""

@@ -7,10 +7,15 @@ from typing import Final
 
 from r1fleet.runtimes.docker import Docker
 from r1fleet.runtimes.interface import Runtime
+from r1fleet.runtimes.session import Session
 from r1fleet.runtimes.systemd import Systemd
 from r1fleet.spec import Deployment
 
-RUNTIMES: Final[Mapping[str, Runtime]] = {"docker": Docker(), "venv": Systemd()}
+RUNTIMES: Final[Mapping[str, Runtime]] = {
+    "docker": Docker(),
+    "venv": Systemd(),
+    "unsupervised": Session(),
+}
 """By the names that deployments and records use."""
 
 

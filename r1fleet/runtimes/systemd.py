@@ -30,6 +30,8 @@ _LIMITS: Final[Mapping[str, str]] = {
     "stack": "LimitSTACK",
 }
 _RECORD: Final = "ExitRecord"
+OPEN_FILES: Final = "65536"
+RESTART_SECONDS: Final = 1
 
 # A failed unit stays loaded until it is reset; an absent one makes `stop` fail, which is what was wanted anyway.
 _STOP: Final = """\
@@ -66,6 +68,10 @@ class Systemd:
             "--",
             entry_path(process),
         )
+
+    def again(self, process: Process) -> Command:
+        """Start it as before: a transient service is forgotten by the reboot."""
+        return self.start(process)
 
     def stop(self, process: Process) -> Command:
         """Stop the whole cgroup, and forget a failed unit so that its name is free again."""
@@ -121,8 +127,13 @@ def _properties(process: Process) -> Iterator[tuple[str, str]]:
     yield "KillSignal", "SIGTERM"
     yield "TimeoutStopSec", str(process.stop_seconds)
     limits = {_LIMITS[name]: value for name, value in process.limits if name in _LIMITS}
-    for name, value in ({"LimitNOFILE": "65536"} | limits).items():
+    for name, value in ({"LimitNOFILE": OPEN_FILES} | limits).items():
         yield name, "infinity" if value == "-1" else value
+    if process.restarts:
+        yield "Restart", "on-failure"
+        yield "RestartSec", str(RESTART_SECONDS)
+        yield "StartLimitIntervalSec", "infinity"
+        yield "StartLimitBurst", str(process.restarts + 1)
     # Root writes the record, whatever user the engine has.
     yield "ExecStopPost", f"+{_record_script(process)}"
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 AUTO: Final = "auto"
 
 EngineName = Literal["sglang", "vllm", "lmdeploy", "deepseek", "transformers", "vastgenx", "llmdeploy"]
-RuntimeName = Literal["docker", "venv"]
+RuntimeName = Literal["docker", "venv", "unsupervised"]
 Accelerator = Literal["nvidia", "vastai", "cpu"]
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -141,7 +141,17 @@ class Deployment(_Written):
     prepare: Prepare = Field(default_factory=Prepare)
     user: Account = "r1fleet"
     boot: bool = False
+    restarts: Annotated[int, Field(ge=0)] = 0
     timeouts: Timeouts = Field(default_factory=Timeouts)
+
+    @property
+    def environment_on_host(self) -> bool:
+        """Whether the engine's environment lies on the host: ranks run from it, or a volume brings it in."""
+        if self.runtime != "docker":
+            return True
+        pairs = (volume.split(":") for volume in self.container.volumes)
+        brought = [pair[0].rstrip("/") for pair in pairs if len(pair) > 1 and pair[0] == pair[1]]
+        return self.venv is not None and any(f"{self.venv}/".startswith(f"{folder}/") for folder in brought)
 
     @field_validator("devices")
     @classmethod

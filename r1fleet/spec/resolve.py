@@ -43,7 +43,7 @@ def resolve(name: str, deployment: Deployment, *, weights_dir: str = WEIGHTS_DIR
             "model_path": given.model_path or model_folder(given, weights_dir),
             "served_model_name": given.served_model_name or _served(given.model),
             "port": given.port or DEFAULT_PORTS.get(given.engine),
-            "venv": given.venv or (f"{VENVS_DIR}/{given.engine}" if runtime == "venv" else None),
+            "venv": given.venv or (f"{VENVS_DIR}/{given.engine}" if runtime != "docker" else None),
             "scripts": given.scripts or (DEEPSEEK_SCRIPTS if given.engine == "deepseek" else None),
             "image": (given.image or _image(name, given)) if runtime == "docker" else given.image,
             "container": given.container.model_copy(update=_container(given, given.container)),

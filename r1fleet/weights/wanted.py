@@ -31,7 +31,8 @@ class Wanted:
     def installs(self) -> bool:
         """Whether the playbook installs its engine."""
         chosen = self.deployment
-        return (chosen.engine, chosen.accelerator, chosen.runtime, chosen.venv) == ("vllm", "cpu", "venv", VENV)
+        packaged = (chosen.engine, chosen.accelerator, chosen.venv) == ("vllm", "cpu", VENV)
+        return packaged and chosen.environment_on_host
 
     @property
     def family(self) -> str | None:

@@ -221,9 +221,22 @@ def test_a_loopback_address_with_two_hosts_is_refused() -> None:
         build(inventory, "tiny", variables_of=variables)
 
 
-def test_what_this_version_does_not_do_is_refused_before_anything_starts() -> None:
-    with pytest.raises(SpecError, match="boot: true is not supported"):
-        build(fleet(TINY | {"boot": True}, "h1", "h2"), "tiny", variables_of=variables)
+def test_what_nothing_could_bring_back_is_refused_before_anything_starts() -> None:
+    known = {"h1": HostFacts(systemd=True), "h2": HostFacts(systemd=False)}
+    with pytest.raises(SpecError, match="boot: true needs systemd, which is not process 1 on h2"):
+        build(fleet(TINY | {"boot": True}, "h1", "h2"), "tiny", variables_of=variables, facts=known)
+    with pytest.raises(SpecError, match="restarts is for gangs of one host"):
+        build(fleet(TINY | {"restarts": 2}, "h1", "h2"), "tiny", variables_of=variables)
+
+
+def test_a_host_without_systemd_makes_its_deployments_unsupervised() -> None:
+    known = {"h1": HostFacts(systemd=True), "h2": HostFacts(systemd=False)}
+
+    plan = build(fleet(TINY, "h1", "h2"), "tiny", variables_of=variables, facts=known)
+
+    assert (plan.deployment.runtime, plan.without_systemd) == ("unsupervised", {"h2"})
+    assert [note for note in plan.notes if note.startswith("unsupervised: ")]
+    assert dict(plan.ranks[0].command.env)["PATH"].startswith("/opt/r1fleet/venvs/vllm/bin:")
     refused = {"engine": "sglang", "model": "m", "hosts": "nodes", "machine": "8xH200", "api_key": {"env": "K"}}
     with pytest.raises(SpecError, match="SGLang takes it only on its command line"):
         build(fleet(refused, "h1"), "tiny", variables_of=variables)

@@ -114,6 +114,7 @@ ROWS: tuple[Row, ...] = (
          shm_bytes=64 << 20), "64 MiB"),
     ("open-files", {"programs": {"defaults": program("DefaultLimitNOFILE=524288\n")}}, VENV,
      {"programs": {"defaults": program("DefaultLimitNOFILE=1024\n")}}, VENV, "may open 1024 files"),
+    ("systemd", {}, VENV, {"systemd": False}, VENV, "systemd is not process 1"),
     ("clock", {}, WANT, {"now": 1090.0}, WANT, "+90.0 s"),
     ("package-lock", {}, WANT, {"locks": [{"path": "/var/lib/dpkg/lock", "pid": 7, "command": "apt-get"}]}, WANT,
          "pid 7 (apt-get)"),

@@ -33,6 +33,12 @@ SOURCE = Path(__file__).with_name("rehearsal_engine.py")
 NAME = "boxed"
 IMAGE = "rehearsal:1"
 KEY = "s3cr3t-of-the-box"
+WHERE_THE_KEY_IS = (
+    f"{{ cat /proc/[0-9]*/cmdline; su nobody -s /bin/sh -c 'cat /proc/[0-9]*/environ' 2>/dev/null;"
+    f" cat /var/lib/r1fleet/{NAME}/*.json* /var/lib/r1fleet/{NAME}/generations/*/logs/*;"
+    f" find /var/lib/r1fleet/{NAME} -type f ! -name '*.secrets' -exec cat {{}} +; journalctl --no-pager -b; }}"
+    " | grep -ac 's3cr3t-of-the-bo[x]'; true"
+)
 MAKE_IMAGE = f"""
 folder=$(mktemp -d) && cd $folder && mkdir -m 1777 tmp && mkdir usr sbin
 for name in bin lib lib64; do ln -s usr/$name $name; done
@@ -49,23 +55,38 @@ class Stage:
         self.access = Access(connector(), lambda host: Become())
         self.events: list[Event] = []
 
-    def plan(self, container: Container | None = None, **more: Any) -> Plan:
-        """Plan the rehearsal's gang in containers."""
+    def plan(
+        self,
+        container: Container | None = None,
+        *,
+        runtime: str = "docker",
+        hosts: tuple[str, ...] = ("h1", "h2"),
+        boot: bool = False,
+        **more: Any,
+    ) -> Plan:
+        """Plan the rehearsal's gang: in containers, or in another runtime."""
         usual = Container(ulimits={}, volumes=("/usr:/usr:ro",))
         own = usual.model_copy(update=container.model_dump(exclude_unset=True)) if container else usual
-        plain = rehearsal([(host.name, host.address) for host in self.hosts.values()][:2], name=NAME, **more)
-        deployment = plain.deployment.model_copy(update={"runtime": "docker", "image": IMAGE, "container": own})
-        image = Image(IMAGE, own, (ENGINE,))
-        labels = (("deployment", NAME),)
+        places = [(name, self.hosts[name].variables["ansible_host"]) for name in hosts]
+        plain = rehearsal(places, **{"name": NAME, **more})
+        changes: dict[str, object] = {"runtime": runtime, "boot": boot, "container": own}
+        deployment = plain.deployment.model_copy(update={**changes, "image": IMAGE if runtime == "docker" else None})
+        image = Image(IMAGE, own, (ENGINE,)) if runtime == "docker" else None
+        labels = (("deployment", plain.name),)
         ranks = [replace(rank, process=replace(rank.process, image=image, labels=labels)) for rank in plain.ranks]
-        plan = replace(plain, deployment=deployment, ranks=tuple(ranks))
+        without = frozenset(hosts if runtime == "unsupervised" else ())
+        plan = replace(plain, deployment=deployment, ranks=tuple(ranks), without_systemd=without)
         return replace(plan, digest=digest_of(plan))
 
     def launch(self, plan: Plan, **more: Any) -> LaunchResult:
         return launch(plan, self.access, self.events.append, LaunchOptions(hosts=self.hosts, interval=0.1, **more))
 
-    def stop(self) -> Any:
-        return stop(self.hosts.values(), self.access, self.events.append, NAME)
+    def stop(self, name: str = NAME) -> Any:
+        return stop(self.hosts.values(), self.access, self.events.append, name)
+
+    def states(self) -> dict[str, str]:
+        """Tell every deployment's state."""
+        return {row.name: row.state for row in self.status().deployments}
 
     def status(self) -> StatusReport:
         return status(
@@ -82,6 +103,7 @@ class Stage:
         """List what is left of any rank: containers, processes, listening ports."""
         look = (
             "docker ps -aq --filter name=^r1fleet-; ps -eo args | grep '[/]opt/rehearsal/engine.py';"
+            " ps -eo args | grep 'r1fleet.agent.sessio[n]'; ls /etc/systemd/system | grep ^r1fleet-;"
             f" ss -ltnH 'sport = :{PORT}'; true"
         )
         return "".join(self.sh(host, look) for host in self.hosts)
@@ -192,6 +214,40 @@ def test_an_image_that_is_not_the_same_everywhere_starts_nothing(stage: Stage) -
     finally:
         _copy_image(stage.lab)
 
+    assert stage.left() == ""
+
+
+def test_a_gang_without_systemd_answers_and_stop_leaves_nothing(stage: Stage) -> None:
+    ready = stage.launch(
+        stage.plan(runtime="unsupervised", env={"REHEARSAL_ORPHAN": "1"}, api_key=True, stop_seconds=2), api_key=KEY
+    )
+
+    assert ready.state == "ready"
+    (row,) = stage.status().deployments
+    assert [(rank.state, rank.resident > 0) for rank in row.ranks] == [("ready", True)] * 2
+    assert stage.sh("h1", f"systemctl list-units --no-legend 'r1fleet-*'; {WHERE_THE_KEY_IS}") == "0"
+    stage.sh("h2", "kill -9 $(pgrep -f '^/usr/bin/python3 /opt/rehearsal/engine.py')")
+    assert eventually(lambda: stage.status().deployments[0].ranks[1].detail == "ended with status 137 (signal)")
+    stage.stop()
+    assert stage.left() == ""
+
+
+def test_after_a_reboot_comes_back_what_was_to_come_back(stage: Stage) -> None:
+    stage.launch(stage.plan(boot=True))
+    stage.launch(stage.plan(runtime="venv", boot=True, hosts=("h2",), name="lasting", port=18001))
+    stage.launch(stage.plan(runtime="venv", hosts=("h1",), name="passing", port=18002))
+
+    for host in stage.hosts:
+        labs.break_host(stage.lab.name, host, "reboot")
+    for host in stage.hosts:
+        labs.heal_host(stage.lab.name, host)
+
+    wanted = {NAME: "ready", "lasting": "ready", "passing": "degraded"}
+    assert eventually(lambda: stage.states() == wanted), stage.states()
+    (passing,) = (row for row in stage.status().deployments if row.name == "passing")
+    assert passing.ranks[0].detail == "is not running: its host has rebooted"
+    for name in wanted:
+        stage.stop(name)
     assert stage.left() == ""
 
 
