@@ -129,7 +129,9 @@ def _refuse_lasting(name: str, deployment: Deployment, gangs: Sequence[Gang], wi
             hint="leave it out, and launch again after a reboot; on WSL2 /etc/wsl.conf can turn systemd on",
         )
     if (deployment.boot or deployment.restarts) and engine_of(deployment.engine).kind_of(deployment) == "job":
-        raise SpecError(f"deployment {name}: a job ends, and nothing brings it back", hint="leave boot and restarts out")
+        raise SpecError(
+            f"deployment {name}: a job ends, and nothing brings it back", hint="leave boot and restarts out"
+        )
     if deployment.restarts and len(gangs[0].nodes) > 1:
         raise SpecError(
             f"deployment {name}: restarts is for gangs of one host: a rank that comes back cannot join the others",

@@ -70,10 +70,15 @@ def test_the_second_nodes_container() -> None:
         == f"""\
 docker run \\
     --detach \\
+    --init \\
     --name r1fleet-r1-0-1 \\
     --label r1fleet.deployment=r1 \\
     --label r1fleet.replica=0 \\
     --label r1fleet.rank=1 \\
+    --env R1FLEET_UNIT=r1fleet-r1-0-1 \\
+    --log-driver json-file \\
+    --log-opt max-size=10m \\
+    --log-opt max-file=2 \\
     --network host \\
     --ipc host \\
     --gpus all \\
