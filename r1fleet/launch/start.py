@@ -52,6 +52,8 @@ class Start:
                 raise LockHeld(f"another launch of {self._plan.name} came first", hint="r1fleet status")
             if old is not None:
                 self._replace(again, old)
+            else:
+                self._clear(again)
             generation = generation_of(again, self._plan.name) + 1
             plan = placed(self._plan, generation)
             python = again.hosts[plan.gangs[0].leader.host].python
@@ -66,6 +68,13 @@ class Start:
             return self._roll_back(record)
         finally:
             self._lock.release()
+
+    def _clear(self, seen: Survey) -> None:
+        """Free the names that ranks which ended by themselves, or with a reboot, still hold."""
+        earlier = seen.record(self._plan.name)
+        views = seen.current_views(earlier).values() if earlier is not None else ()
+        if earlier is not None and any(view.current and view.current.state not in (STOPPED, FAILED) for view in views):
+            stop_seen(self._contact, seen, earlier, self._observer, by=self._options.by, detail="had ended by itself")
 
     def _replace(self, seen: Survey, old: DeploymentRecord) -> None:
         self._observer(Step("replace", detail=f"stopping generation {old.generation}"))

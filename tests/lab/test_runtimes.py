@@ -167,6 +167,8 @@ def test_two_ranks_in_containers_on_two_hosts_answer_and_stop_leaves_nothing(sta
     assert eventually(lambda: stage.status().deployments[0].state in ("degraded", "failed"))
     (_, second) = stage.status().deployments[0].ranks
     assert (second.state, second.detail) == ("failed", "ended with status 137")
+    assert eventually(lambda: stage.status().deployments[0].state == "failed")
+    assert stage.launch(stage.plan()).state == "ready"  # though the names of both containers are still taken
     stage.stop()
     assert stage.left() == ""
     assert stage.status().deployments[0].state == "stopped"

@@ -136,7 +136,8 @@ def test_what_a_killed_keeper_has_left_is_found_by_its_mark(host: Host) -> None:
     engine = host.script(f"setsid {NAP} & env -i {NAP} & exec {NAP}")
     host.start(engine)
     wait(lambda: len(naps()) == 3)
-    os.kill(*keepers(), 9)
+    (keeper,) = keepers()
+    os.kill(keeper, 9)
 
     assert host.state(engine).state == "absent"
     assert host.stop(engine) == 0
