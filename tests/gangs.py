@@ -31,6 +31,7 @@ def rehearsal(
     port: int = PORT,
     stop_seconds: int = 15,
     job: Job | None = None,
+    venv: str | None = None,
 ) -> Plan:
     """Plan one gang over ``hosts`` (name, address); rank 0 is the first."""
     nodes = tuple(Node(rank, host, address, "eth0", 1) for rank, (host, address) in enumerate(hosts))
@@ -48,6 +49,7 @@ def rehearsal(
             port=port,
             rendezvous_port=RENDEZVOUS,
             job=job,
+            venv=venv,
             api_key={"env": "KEY"} if api_key else None,  # type: ignore[arg-type]
             timeouts=timeouts or Timeouts(rendezvous=30, load=60, ready=30),
         ),

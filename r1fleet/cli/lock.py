@@ -14,6 +14,8 @@ from r1fleet.console.views import columns
 from r1fleet.launch import HeldLock, lock_release, lock_status
 from r1fleet.weights.held import NAME as SYNC
 
+_HEAD = ("deployment", "host", "by", "pid", "owner", "purpose", "since")
+
 app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
@@ -37,11 +39,13 @@ def status(
     finally:
         way.transport.close()
     if as_json:
-        typer.echo(json.dumps([asdict(lock) for lock in held], indent=2))
+        typer.echo(json.dumps([{**asdict(lock), "owner": lock.owner} for lock in held], indent=2))
     elif not held:
         typer.echo("no lock is held")
     else:
-        for line in columns(("deployment", "host", "by", "purpose", "since"), [_row(lock) for lock in held]):
+        for line in columns(
+            ("deployment", "host", "by", "pid", "owner", "purpose", "since"), [_row(lock) for lock in held]
+        ):
             typer.echo(line)
     return 0
 
@@ -50,15 +54,19 @@ def status(
 def release(
     deployment: options.Deployment = None,
     inventories: options.Inventories = None,
+    yes: options.Yes = False,
     ask_become: options.AskBecome = False,
     accept_new: options.AcceptNew = False,
 ) -> int:
-    """Release a lock whose owner is gone; that of a sync is called weights."""
+    """Release a lock whose owner is gone (a sync's is called weights); asks where it still runs here."""
     reach = Reach(ask_become=ask_become, accept_new=accept_new)
     found = fleets(inventories, reach)
     fleet, name = (found[0], SYNC) if deployment == SYNC and len(found) == 1 else one_deployment(found, deployment)
     way = access(reach)
     try:
+        busy = [lock for lock in lock_status(fleet.hosts.values(), way, name) if lock.owner == "running"]
+        if busy:
+            options.confirm(f"release a lock that process {busy[0].pid} of this controller holds now", yes=yes)
         released = lock_release(fleet.hosts.values(), way, name)
     finally:
         way.transport.close()
@@ -71,4 +79,4 @@ def release(
 
 def _row(lock: HeldLock) -> tuple[str, ...]:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(lock.time)) if lock.time else "unknown"
-    return (lock.deployment, lock.host, lock.by, lock.purpose, since)
+    return (lock.deployment, lock.host, lock.by, str(lock.pid), lock.owner, lock.purpose, since)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from r1fleet.errors import LockHeld, Where
@@ -28,6 +30,13 @@ class HeldLock:
     time: float
     purpose: str
     generation: int = 0
+
+    @property
+    def owner(self) -> str:
+        """What this controller knows of the owner's process: ``gone``, ``running``, or ``unknown`` of another's."""
+        if not self.pid or self.by.rpartition("@")[2] != socket.gethostname():
+            return "unknown"
+        return "running" if Path(f"/proc/{self.pid}").exists() else "gone"
 
 
 class Lock:
@@ -76,10 +85,12 @@ def held_error(deployment: str, host: str, held: Mapping[str, Any]) -> LockHeld:
     ago = f" ({age} s ago)" if age is not None else ""
     of = f" of generation {lock.generation}" if lock.generation else ""
     what = f"process {lock.pid}, {lock.purpose}{of}"
+    gone = ", and that process is gone" if lock.owner == "gone" else ""
+    release = f"r1fleet lock release {deployment}"
     return LockHeld(
-        f"{deployment} is locked by {lock.by} ({what}) since {since}{ago}",
+        f"{deployment} is locked by {lock.by} ({what}) since {since}{ago}{gone}",
         where=Where(host=host),
-        hint=f"wait for it; if that controller is gone: r1fleet lock release {deployment}",
+        hint=release if gone else f"wait for it; if that controller is gone: {release}",
     )
 
 

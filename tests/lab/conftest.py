@@ -8,8 +8,10 @@ import pytest
 
 from r1fleet import lab as labs
 from r1fleet.lab import Lab
+from r1fleet.launch import lock_release
 from r1fleet.provision import Provisioned
 from tests.lab.reach import provision_lab
+from tests.lab.stages import NAME, Stage, equip
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +34,25 @@ def serving(bare: Lab, first: Provisioned) -> Lab:
     """The two hosts, provisioned."""
     assert first.exit_code == 0
     return bare
+
+
+@pytest.fixture(scope="module")
+def equipped(lab: Lab) -> Iterator[Lab]:
+    """The session's two hosts with the rehearsal engine on them."""
+    stage = Stage(lab)
+    equip(stage)
+    yield lab
+    for host in stage.hosts:
+        stage.sh(host, "rm -rf /opt/rehearsal")
+
+
+@pytest.fixture
+def stage(equipped: Lab) -> Iterator[Stage]:
+    """Hosts that run nothing, before and after."""
+    stage = Stage(equipped)
+    yield stage
+    lock_release(stage.hosts.values(), stage.access)
+    stage.stop()
+    stage.transport.close()
+    for host in stage.hosts:
+        stage.sh(host, f"rm -rf /var/lib/r1fleet/{NAME}")

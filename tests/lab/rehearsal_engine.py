@@ -33,11 +33,18 @@ def main() -> None:
         time.sleep(600)
     meet = lead if args.rank == 0 else join
     peers = meet(args)
-    threading.Thread(target=watch, args=(peers,), daemon=True).start()
+    if not os.environ.get("REHEARSAL_DEAF"):  # as vLLM's rank 0, which notices nothing before its next request
+        threading.Thread(target=watch, args=(peers,), daemon=True).start()
     say(f"all {args.world} ranks have met")
     if os.environ.get("REHEARSAL_DIES") == str(args.rank):
         say(f"ValueError: rank {args.rank} cannot load its shard")
         sys.exit(3)
+    if "REHEARSAL_JOB" in os.environ:  # as a generation that ends; rank 1 ends as it is told to
+        if args.rank:
+            os._exit(int(os.environ["REHEARSAL_JOB"]))
+        say("the answer")
+        time.sleep(0.5)
+        os._exit(0)
     time.sleep(float(os.environ.get("REHEARSAL_LOAD", "0")))
     if args.rank == 0:
         serve(args.port)
@@ -45,8 +52,9 @@ def main() -> None:
 
 
 def say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    stream = sys.stderr if "REHEARSAL_JOB" in os.environ and text != "the answer" else sys.stdout
+    stream.write(text + "\n")
+    stream.flush()
 
 
 def lead(args: argparse.Namespace) -> list[socket.socket]:

@@ -14,7 +14,7 @@ import pytest
 
 from r1fleet.lab import Lab
 from tests.lab.reach import controller, r1fleet
-from tests.lab.test_launch import NAME, Stage, equip
+from tests.lab.stages import NAME, Stage, equip
 from tests.terminal import Terminal
 
 HELLO = "hello from the rehearsal"

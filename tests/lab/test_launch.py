@@ -7,115 +7,23 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from r1fleet import lab as labs
-from r1fleet.cli.connect import connector
 from r1fleet.errors import ExitCode, LockHeld, PreflightFailed, UsageError
-from r1fleet.events import EndpointReady, Event, LogLines, LogSources, Observer, RankState
-from r1fleet.inventory import Host, Inventory
-from r1fleet.lab import Lab
-from r1fleet.launch import GangFailed, LaunchOptions, LaunchResult, launch, lock_release, lock_status, restart, stop
+from r1fleet.events import EndpointReady, Event, LogLines, LogSources
+from r1fleet.launch import GangFailed, LaunchOptions, lock_release, lock_status, restart, stop
 from r1fleet.launch.lock import Lock
-from r1fleet.launch.plan import Plan
 from r1fleet.spec import Timeouts
-from r1fleet.status import Access, AskOptions, Contact, LogOptions, StatusOptions, StatusReport, ask, logs, status
-from r1fleet.transport import Become
+from r1fleet.status import AskOptions, Contact, LogOptions, ask, logs
 from tests.conftest import LabFactory
-from tests.gangs import ENGINE, MODEL, PORT, rehearsal
+from tests.gangs import MODEL, PORT, rehearsal
+from tests.lab.stages import NAME, Stage, equip
 
 ROOT = Path(__file__).parents[2]
-SOURCE = Path(__file__).with_name("rehearsal_engine.py")
-NAME = "rehearsal"
-
-
-class Stage:
-    """Two lab hosts with the rehearsal engine on them, and what was seen."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        self.hosts = {host.name: _host(lab, host.name, str(host.address)) for host in lab.hosts}
-        self.transport = connector()
-        self.access = Access(self.transport, lambda host: Become())
-        self.events: list[Event] = []
-
-    def plan(self, **more: Any) -> Plan:
-        return rehearsal([(host.name, host.address) for host in self.hosts.values()][:2], **more)
-
-    def launch(self, plan: Plan, observer: Observer | None = None, **more: Any) -> LaunchResult:
-        options = LaunchOptions(hosts=self.hosts, interval=0.1, **more)
-        return launch(plan, self.access, observer or self.events.append, options)
-
-    def stop(self) -> Any:
-        return stop(self.hosts.values(), self.access, self.events.append, NAME)
-
-    def status(self, *, probe: bool = False) -> StatusReport:
-        inventory = Inventory("lab", None, self.hosts, {})
-        return status([inventory], Access(connector(), lambda host: Become()), StatusOptions(probe=probe))
-
-    def sh(self, host: str, script: str) -> str:
-        """Run a shell script as root on a host."""
-        command = self.lab.ssh(host, "sh", "-s", user="root").argv
-        return subprocess.run(command, input=script, capture_output=True, text=True, check=True).stdout.strip()
-
-    def traces(self) -> str:
-        """List what is left of any rank: units, processes, listening ports."""
-        script = (
-            f"systemctl list-units --all --plain --no-legend 'r1fleet-{NAME}-*'; pgrep -fa '[e]ngine.py|SIG_[I]GN'; "
-            f"grep -l r1fleet-{NAME}- /proc/[0-9]*/cgroup; ss -ltnH 'sport = :{PORT}'; true"
-        )
-        return "".join(self.sh(host, script) for host in self.hosts)
-
-    def states(self, rank: int) -> list[str]:
-        seen = [event for event in self.events if isinstance(event, RankState) and event.rank == rank]
-        return [event.state for event in seen]
-
-
-def _host(lab: Lab, name: str, address: str) -> Host:
-    variables = {
-        "ansible_host": address,
-        "ansible_user": "lab",
-        "ansible_ssh_private_key_file": str(lab.key),
-        "ansible_ssh_common_args": f"-o UserKnownHostsFile={lab.known_hosts}",
-        "ansible_python_interpreter": "/usr/bin/python3",
-    }
-    return Host(name, variables, ("nodes",))
-
-
-def equip(stage: Stage) -> None:
-    """Put the engine and a model on every host."""
-    files = [
-        {"path": ENGINE, "content": SOURCE.read_text(), "mode": 0o755},
-        {"path": f"{MODEL}/config.json", "content": "{}", "mode": 0o644},
-    ]
-    with Contact(stage.access, stage.hosts.values()) as contact:
-        for host in stage.hosts:
-            contact.ask(host, "fleet_stage", {"folder": "/opt/rehearsal", "files": files})
-
-
-@pytest.fixture(scope="module")
-def equipped(lab: Lab) -> Iterator[Lab]:
-    stage = Stage(lab)
-    equip(stage)
-    yield lab
-    for host in stage.hosts:
-        stage.sh(host, "rm -rf /opt/rehearsal")
-
-
-@pytest.fixture
-def stage(equipped: Lab) -> Iterator[Stage]:
-    stage = Stage(equipped)
-    yield stage
-    lock_release(stage.hosts.values(), stage.access)
-    stage.stop()
-    stage.transport.close()
-    for host in stage.hosts:
-        stage.sh(host, f"rm -rf /var/lib/r1fleet/{NAME}")
 
 
 def test_a_gang_is_launched_seen_asked_and_stopped_without_a_trace(stage: Stage) -> None:
@@ -308,7 +216,7 @@ CONTROLLER = """
 import sys
 from r1fleet.events import Step
 from r1fleet.lab import find
-from tests.lab.test_launch import Stage
+from tests.lab.stages import Stage
 stage = Stage(find(sys.argv[1]))
 def tell(event):
     if isinstance(event, Step) and (event.name, event.state) == ("start", "done"):
@@ -362,17 +270,19 @@ def test_a_plan_of_one_host_needs_no_rendezvous(stage: Stage) -> None:
     assert len(stage.status().deployments[0].ranks) == 1
 
 
-def test_a_dead_rank_of_a_ready_gang_is_degraded(stage: Stage) -> None:
-    stage.launch(stage.plan())
-    stage.sh("h1", f"systemctl stop r1fleet-{NAME}-0-ready; systemctl kill -s KILL r1fleet-{NAME}-0-1 || true")
-    stage.sh("h2", f"systemctl stop r1fleet-{NAME}-0-1")
+def test_a_dead_rank_of_a_ready_gang_is_degraded_and_a_gang_of_dead_ranks_has_failed(stage: Stage) -> None:
+    deaf = stage.plan(env={"REHEARSAL_DEAF": "1"})
+    stage.launch(deaf)
+    stage.sh("h2", f"systemctl kill -s KILL r1fleet-{NAME}-0-1")
     report = stage.status()
     row = report.deployments[0]
-    assert row.state == "degraded"
-    assert row.ranks[1].state == "failed"
-    assert report.exit_code is ExitCode.HOST_FAILED
+    assert (row.state, row.ranks[1].state, report.exit_code) == ("degraded", "failed", ExitCode.HOST_FAILED)
     with pytest.raises(UsageError, match="is degraded with this very plan"):
-        stage.launch(stage.plan())
+        stage.launch(deaf)
+
+    stage.sh("h1", f"systemctl kill -s KILL r1fleet-{NAME}-0-0")
+    assert stage.status().deployments[0].state == "failed"
+    assert stage.launch(deaf).generation == 2
 
 
 def test_the_plan_on_the_host_outlives_its_inventory(stage: Stage) -> None:
