@@ -106,7 +106,7 @@ def _read(hub: Hub, model: str, entry: Any, git: str) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _unreadable(hub, model) from error
     if kind not in ("file", "blob"):
-        text = "%s: %s in %s is a %s, not a file" % (hub.name, path, model, kind)
+        text = "%s: %s in %s is a %s, not a file" % (hub.name, ascii(path), model, ascii(kind))
         raise Refused("listing", text, "download the model by hand and use its folder")
     sha256 = str(lfs.get("oid") or lfs.get("sha256") or entry.get("Sha256") or "").lower()
     sha256 = sha256 if re.match(r"^[0-9a-f]{64}$", sha256) else ""

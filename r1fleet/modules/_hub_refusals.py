@@ -46,10 +46,10 @@ class Refused(Exception):
 def of_answer(hub: Any, status: int, answer: Any, asked: Asked) -> Refused:
     """Read an answer of 400 to 499."""
     code = answer.headers.get("X-Error-Code", "")
-    told = answer.headers.get("X-Error-Message", "") or _message(answer)
+    told = _plain(answer.headers.get("X-Error-Message", "") or _message(answer))
     model = asked.model
     if code == "GatedRepo" or (status == 403 and hub.kind == "modelscope"):
-        return _gated(hub, model)
+        return _gated(hub, model, told)
     if code == "RevisionNotFound":
         text = "%s: %s has no revision %s" % (hub.name, model, asked.revision)
         return Refused("revision", text, "see its revisions at %s/%s/tree/main" % (hub.endpoint, model))
@@ -65,10 +65,10 @@ def of_answer(hub: Any, status: int, answer: Any, asked: Asked) -> Refused:
     return Refused("refused", text, "take another source")
 
 
-def _gated(hub: Any, model: str) -> Refused:
+def _gated(hub: Any, model: str, told: str) -> Refused:
     page = "%s/%s" % (hub.endpoint, model if hub.kind == "huggingface" else "models/" + model)
     if hub.has_token:
-        text = "%s: the token's account has not been let in to %s" % (hub.name, model)
+        text = "%s: the token's account has not been let in to %s%s" % (hub.name, model, " (%s)" % told if told else "")
         return Refused("licence", text, "accept the licence with that account at %s, then try again" % page)
     text = "%s: %s is open only to those who have accepted its licence, and there is no token" % (hub.name, model)
     return Refused("licence", text, "accept it at %s, and set %s" % (page, PLACES[hub.kind]))
@@ -100,4 +100,9 @@ def _message(answer: Any) -> str:
         found = told.get("Message") or told.get("error") or ""
     except (OSError, ValueError, AttributeError, RecursionError):
         return ""
-    return " ".join(str(found).split())[:200]
+    return str(found)
+
+
+def _plain(told: str) -> str:
+    """Make one short line of what a hub says; it may say anything to a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in told).strip()[:200]

@@ -217,6 +217,7 @@ def test_the_digest_follows_content_not_order() -> None:
 
 
 INDEX = json.dumps({"weight_map": {"w": "model-2.safetensors"}}).encode()
+ZIPPED = b"PK\x03\x04" + bytes(40) + b"PK\x05\x06" + bytes(18)
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
 
 
@@ -230,6 +231,12 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
         ("model.safetensors", POINTER, "git-lfs pointer"),
         ("tokenizer.json", POINTER, "git-lfs pointer"),
         ("model.safetensors.index.json", INDEX, "model-2.safetensors, which"),
+        ("model.safetensors.index.json", b'{"weight_map": ["w"]}', "is damaged"),
+        ("model.safetensors", shard(1, 2).replace(b"[0, 2]", b"[1, 2]"), "damaged safetensors header"),
+        ("model.safetensors", shard(1, 2).replace(b'"data_offsets"', b'"data_offset_"'), "damaged safetensors header"),
+        ("model.safetensors.incomplete", b"x", "unfinished download"),
+        ("pytorch_model.bin", ZIPPED, None),
+        ("pytorch_model.bin", ZIPPED[:-30], "was cut short"),
     ],
 )
 def test_files_that_no_engine_could_load_are_told(name: str, content: bytes, told: str | None, tmp_path: Path) -> None:

@@ -45,7 +45,9 @@ def test_a_gated_model_with_a_token_names_the_licence_page(fetching: Fetching, m
     fetching.hub.tokens["hf_mine"] = set()
     monkeypatch.setenv("HF_TOKEN", "hf_mine")
     error = refusal(fetching.fetch)
-    assert "the token's account has not been let in" in error.what
+    assert (
+        "the token's account has not been let in to org/model (Access to model org/model is restricted.)" in error.what
+    )
     assert f"accept the licence with that account at {fetching.hub.url}/{MODEL}" in str(error.hint)
     assert "hf_mine" not in str(error)
     assert error.exit_code == ExitCode.USAGE
@@ -99,6 +101,15 @@ def test_a_token_that_is_not_valid_is_said_so(fetching: Fetching, words: str, mo
     assert "the token is not accepted" in error.what
     assert variable in str(error.hint)
     assert error.exit_code == ExitCode.USAGE
+
+
+def test_what_a_hub_says_is_one_plain_line(fetching: Fetching) -> None:
+    body = json.dumps({"error": "no\x1b[2J\nentry\u202e" + "x" * 5000}).encode()
+    fetching.hub.faults = [Fault("/api/", 418, {}, body, times=99)]
+    error = refusal(fetching.look)
+    assert "no [2J entry" in error.what
+    assert error.what.isprintable()
+    assert len(error.what) < 400
 
 
 # --- what is not there -------------------------------------------------------------------------------
@@ -175,7 +186,7 @@ def test_a_name_that_is_a_file_and_a_folder_is_refused(fetching: Fetching) -> No
 
 def test_a_link_in_a_listing_is_refused(fetching: Fetching) -> None:
     fetching.hub.put(MODEL, tiny()).told["config.json"] = {"type": "symlink", "Type": "symlink"}
-    assert "config.json in org/model is a symlink, not a file" in refusal(fetching.look).what
+    assert "'config.json' in org/model is a 'symlink', not a file" in refusal(fetching.look).what
 
 
 @pytest.mark.parametrize(
