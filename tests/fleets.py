@@ -12,6 +12,7 @@ from typing import Any
 
 from r1fleet.errors import HostUnreachable, Where
 from r1fleet.inventory import Host
+from r1fleet.modules.fleet_state import VERDICTS
 from r1fleet.status import Access
 from r1fleet.transport import Become, Call, Completed, Reply, Session
 from r1fleet.transport.wire import Wire
@@ -49,6 +50,7 @@ class FakeHost:
     stubborn: bool = False
     away: bool = False
     strays: list[dict[str, Any]] = field(default_factory=list)
+    gpus: list[dict[str, int]] = field(default_factory=list)
     pieces: list[dict[str, str]] = field(default_factory=lambda: [{"text": "hi"}])
     look: Callable[[FakeHost], None] = lambda host: None
 
@@ -200,7 +202,7 @@ class FakeHost:
             "boot_id": "b",
             "python": "/usr/bin/python3",
             "deployments": [row for row in rows if row["current"] or row["lock"]],
-            "strays": self.strays if args.get("strays") else [],
+            "strays": self.strays if args.get("glance") else [],
         }
 
     def _locked(self) -> list[str]:
@@ -239,6 +241,7 @@ class FakeHost:
             "processes": int(unit is not None and unit.state == "active"),
             "resident": 0,
             "seconds": 1.0,
+            "gpus": self.gpus,
             "log": {
                 "size": 0,
                 "offset": len(lines),
@@ -249,7 +252,7 @@ class FakeHost:
         }
 
     def _gang(self, gang: dict[str, Any]) -> dict[str, Any]:
-        files = {name: self.verdict.get(name) for name in ("ready", "failed", "progress")}
+        files = {name: self.verdict.get(name) for name in VERDICTS}
         return {**files, "replica": gang["replica"], "judging": gang["judge"]["name"] in self.running()}
 
 

@@ -11,18 +11,20 @@ from typing import Any
 
 from r1fleet.agent.context import Context, ModuleFailed
 from r1fleet.agent.processes import members, oldest, owners, resident
+from r1fleet.modules import _gpus
 
 ARGUMENTS = {
     "root": {"type": "path", "default": "/var/lib/r1fleet"},
     "deployment": {"type": "str"},
     "offsets": {"type": "dict", "default": {}},
     "lines": {"type": "int", "default": 0},
-    "strays": {"type": "bool", "default": False},
+    "glance": {"type": "bool", "default": False},
 }
 LOCAL = True
 
 CHUNK = 64 * 1024
 SCAN = 4 << 20
+VERDICTS = ("ready", "failed", "progress", "completion")
 ERROR = re.compile(
     r"(\b\w*(Error|Exception)\b.{0,3}(:|$))|\b(ERROR|CRITICAL|FATAL|EADDRINUSE)\b|\berror:|No space left on device"
     r"|^Killed|not found$|Permission denied"
@@ -36,9 +38,13 @@ def run(ctx: Context) -> dict[str, Any]:
     """Read plans, locks, ranks, verdicts and logs of one deployment or all."""
     root = ctx.args["root"]
     groups = owners()
+    asked = _gpus.asked(ctx) if ctx.args["glance"] and groups else None
     names = [ctx.args["deployment"]] if ctx.args["deployment"] else _folders(root)
     found = [_deployment(ctx, os.path.join(root, name), name, groups) for name in names]
-    known = {rank["name"] for one in found for rank in one["ranks"]}
+    ranks = [rank for one in found for rank in one["ranks"]]
+    known = {rank["name"] for rank in ranks}
+    if asked:
+        _gpus.give(asked, ranks, {name: members(groups, name) for name in known})
     return {
         "changed": False,
         "now": time.time(),
@@ -46,7 +52,7 @@ def run(ctx: Context) -> dict[str, Any]:
         "boot_id": _text("/proc/sys/kernel/random/boot_id"),
         "python": sys.executable,
         "deployments": [one for one in found if one["current"] or one["lock"] or one["problem"]],
-        "strays": _strays(ctx, groups, known) if ctx.args["strays"] else [],
+        "strays": _strays(ctx, groups, known) if ctx.args["glance"] else [],
     }
 
 
@@ -89,7 +95,12 @@ def _rank(ctx: Context, rank: dict[str, Any], groups: dict[int, set[str]]) -> di
         "processes": len(pids),
         "resident": resident(pids),
         "seconds": oldest(pids),
-        "log": _log(rank["log"], ctx.args["offsets"].get(rank["log"]), ctx.args["lines"]),
+        "log": _log(
+            rank["log"],
+            ctx.args["offsets"].get(rank["log"]),
+            ctx.args["lines"],
+            errors=not (pids and ctx.args["glance"]),  # looking for errors takes long
+        ),
     }
 
 
@@ -101,7 +112,7 @@ def _inspect(ctx: Context, argv: list[str]) -> str:
 
 
 def _gang(gang: dict[str, Any], groups: dict[int, set[str]]) -> dict[str, Any]:
-    files = {name: _json(os.path.join(gang["out"], name + ".json"))[0] for name in ("ready", "failed", "progress")}
+    files = {name: _json(os.path.join(gang["out"], name + ".json"))[0] for name in VERDICTS}
     return dict(files, replica=gang["replica"], judging=bool(members(groups, gang["judge"]["name"])))
 
 
@@ -113,7 +124,7 @@ def _exit(path: str) -> dict[str, Any] | None:
     return {"text": _text(path)[:400], "age": age}
 
 
-def _log(path: str, offset: int | None, lines: int) -> dict[str, Any]:
+def _log(path: str, offset: int | None, lines: int, *, errors: bool = True) -> dict[str, Any]:
     try:
         stream = open(path, "rb")
     except OSError:
@@ -122,7 +133,7 @@ def _log(path: str, offset: int | None, lines: int) -> dict[str, Any]:
         size = os.fstat(stream.fileno()).st_size
         text, end = _since(stream, offset, size) if offset is not None else ("", size)
         tail = _tail(stream, size, lines) if lines else []
-        first = _first_error(stream) if lines else ""
+        first = _first_error(stream) if lines and errors else ""
     return {"size": size, "offset": end, "text": text, "tail": tail, "first_error": first}
 
 

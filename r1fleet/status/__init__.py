@@ -3,7 +3,8 @@
 from r1fleet.status.ask import Answer, AskOptions, Conversation, ask, conversation
 from r1fleet.status.contact import Access, Contact, root_on
 from r1fleet.status.logs import LogOptions, logs
-from r1fleet.status.report import DeploymentRow, HostRow, RankRow, StatusOptions, StatusReport, status
+from r1fleet.status.report import StatusOptions, status, watch
+from r1fleet.status.rows import DeploymentRow, GangRow, HostRow, RankRow, StatusReport
 
 __all__ = [
     "Access",
@@ -12,6 +13,7 @@ __all__ = [
     "Contact",
     "Conversation",
     "DeploymentRow",
+    "GangRow",
     "HostRow",
     "LogOptions",
     "RankRow",
@@ -22,4 +24,5 @@ __all__ = [
     "logs",
     "root_on",
     "status",
+    "watch",
 ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from r1fleet.errors import FleetError, HostFailed, Where
+from r1fleet.errors import FleetError, HostFailed, HostUnreachable, Where
 from r1fleet.inventory import Host
 from r1fleet.transport import Become, Call, Reply, Session, Transport
 
@@ -45,6 +46,7 @@ class Contact:
         self.sessions: dict[str, Session] = {}
         self.lost: dict[str, FleetError] = {}
         self._access = access
+        self._meeting: threading.Thread | None = None
 
     def __enter__(self) -> Contact:
         """Open every host that is not open yet."""
@@ -54,10 +56,7 @@ class Contact:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close every session, in parallel: each waits for its agent's end."""
-        if self.sessions:
-            with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(self.sessions))) as pool:
-                list(pool.map(lambda session: session.close(), self.sessions.values()))
+        self.close()
 
     def open(self) -> None:
         """Open all hosts in parallel."""
@@ -71,6 +70,27 @@ class Contact:
                 else:
                     self.sessions[host.name] = outcome
                     self.lost.pop(host.name, None)
+
+    def close(self) -> None:
+        """Close every session, in parallel: each waits for its agent's end."""
+        sessions = list(self.sessions.values())
+        if sessions:
+            with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(sessions))) as pool:
+                list(pool.map(lambda session: session.close(), sessions))
+
+    def meet_again(self, lost: Mapping[str, FleetError]) -> None:
+        """Open hosts again that were lost, in the background: nobody waits for them, and they are lost until then."""
+        if self._meeting is not None and self._meeting.is_alive():
+            return
+        for host, error in lost.items():
+            session = self.sessions.get(host)
+            if session is not None and isinstance(error, HostUnreachable):
+                del self.sessions[host]
+                self.lost[host] = error
+                session.close()
+        if self.lost:
+            self._meeting = threading.Thread(target=self.open, daemon=True)
+            self._meeting.start()
 
     def keep(self, host: str) -> None:
         """Let go of all hosts but one."""

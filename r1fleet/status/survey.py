@@ -73,11 +73,11 @@ def survey(
     deployment: str | None = None,
     *,
     lines: int = 0,
-    strays: bool = False,
+    glance: bool = False,
     hosts: Iterable[str] | None = None,
 ) -> Survey:
-    """Look at all hosts of ``contact`` (or at ``hosts``)."""
-    args = {"deployment": deployment, "lines": lines, "strays": strays}
+    """Look at all hosts of ``contact`` (or at ``hosts``); ``glance``: as status does."""
+    args = {"deployment": deployment, "lines": lines, "glance": glance}
     answers = contact.ask_all("fleet_state", dict.fromkeys(hosts or contact.hosts, args))
     seen: dict[str, HostView] = {}
     lost: dict[str, FleetError] = {}

@@ -13,6 +13,15 @@ from r1fleet.transport import Reply
 
 
 @dataclass(frozen=True, slots=True)
+class GpuRow:
+    """One GPU that a rank's processes hold: memory in bytes, of all who use it."""
+
+    index: int
+    used: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class RankView:
     """One rank as its host sees it now; ``exit_age`` tells for how many seconds it has ended, None where unknown."""
 
@@ -26,6 +35,7 @@ class RankView:
     resident: int
     seconds: float
     log: Mapping[str, Any]
+    gpus: tuple[GpuRow, ...] = ()
 
     @property
     def alive(self) -> bool:
@@ -40,13 +50,14 @@ class RankView:
 
 @dataclass(frozen=True, slots=True)
 class GangView:
-    """What the leader's judge has written so far."""
+    """What the leader has written so far; ``completion_age``: how long ago one was seen, by the host's clock."""
 
     replica: int
     ready: Mapping[str, Any] | None
     failed: Mapping[str, Any] | None
     phase: str
     judging: bool
+    completion_age: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +118,7 @@ def _deployment(host: str, row: Mapping[str, Any], reply: Reply) -> DeploymentVi
         lock=row["lock"],
         generations=row["generations"],
         ranks=ranks,
-        gangs=tuple(_gang(gang) for gang in row["gangs"]),
+        gangs=tuple(_gang(gang, reply["now"]) for gang in row["gangs"]),
         rebooted=bool(current and current.boot_id and current.boot_id != reply["boot_id"]),
     )
 
@@ -133,14 +144,17 @@ def _rank(runtime: Runtime, row: Mapping[str, Any], now: float) -> RankView:
         resident=row["resident"],
         seconds=row["seconds"],
         log=row["log"],
+        gpus=tuple(GpuRow(gpu["index"], gpu["used"], gpu["total"]) for gpu in row.get("gpus", ())),
     )
 
 
-def _gang(row: Mapping[str, Any]) -> GangView:
+def _gang(row: Mapping[str, Any], now: float) -> GangView:
+    seen = [told["at"] for told in (row["ready"], row.get("completion")) if told and told.get("at")]
     return GangView(
         replica=row["replica"],
         ready=row["ready"],
         failed=row["failed"],
         phase=(row["progress"] or {}).get("phase", ""),
         judging=row["judging"],
+        completion_age=max(0.0, now - max(seen)) if seen else None,
     )

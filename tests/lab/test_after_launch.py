@@ -86,6 +86,33 @@ def test_logs_are_led_by_host_and_rank_where_there_are_several(gang: Stage) -> N
     assert "h2: rank 1: its log has no times" in one.stderr
 
 
+def test_status_shows_what_was_seen_and_tells_clients_how_to_ask_without_the_key(gang: Stage) -> None:
+    (row,) = json.loads(run(gang, "status", "--json", "--probe").stdout)["deployments"]
+    assert (row["state"], row["declared"], row["api_key"]) == ("ready", False, {"env": "KEY"})
+    assert [gang["completion_age"] for gang in row["gangs"]] == [0.0]
+    (row,) = json.loads(run(gang, "status", "--json").stdout)["deployments"]
+    assert 0 < row["gangs"][0]["completion_age"] < 60
+    said = run(gang, "status", "--urls").stdout
+    assert '-H "Authorization: Bearer ${KEY}"' in said
+    assert "a key" not in said
+
+
+def test_watching_redraws_a_terminal_and_follows_in_a_pipe_until_ctrl_c(gang: Stage) -> None:
+    with at_terminal(gang, "status", "--watch", "--interval", "0.2") as watching:
+        watching.until("Ctrl-C leaves")
+        watching.until("ready")
+        watching.until("Ctrl-C leaves")
+        watching.interrupt()
+        assert watching.end() == 0
+        assert watching.seen.rstrip().endswith("\x1b[?25h")
+        assert "Traceback" not in watching.seen
+    with controller("status", "-w", "--json", "--interval", "0.2", "-i", str(gang.lab.inventory)) as piped:
+        assert piped.stdout is not None
+        states = [json.loads(piped.stdout.readline())["deployments"][0]["state"] for _ in range(2)]
+        piped.send_signal(signal.SIGINT)
+        assert (states, piped.stdout.readlines()[1:], piped.wait(30)) == (["ready", "ready"], [], 0)
+
+
 def test_followed_logs_survive_a_rotation_and_the_next_generation_and_end_with_ctrl_c(gang: Stage) -> None:
     log = f"/var/lib/r1fleet/{NAME}/generations/1/logs/r1fleet-{NAME}-0-1.log"
     with controller("logs", "-f", "--rank", "1", "-i", str(gang.lab.inventory)) as following:
