@@ -21,6 +21,11 @@ from r1fleet.modules._hub_refusals import Asked, Refused, of_answer
 
 _LONGEST_WAIT = 330.0  # Hugging Face counts requests in windows of five minutes
 _LONGEST_PAUSE = 30.0
+_TODO = {
+    "busy": "try again later (what has come is kept), or take another source",
+    "route": "give that machine a route or a proxy (https_proxy), fetch on one that has it, or take another source",
+    "range": "take another source",
+}
 _LONGEST_ANSWER = 256 * 1024 * 1024
 
 
@@ -102,7 +107,7 @@ class Hub:
         patience = self.patience
         if failures >= patience.attempts:
             text = "%s: %s, %d times in a row" % (self.name, broken.text, failures)
-            raise Refused(broken.reason, text, "try again later (what has come is kept), or take another source")
+            raise Refused(broken.reason, text, _TODO[broken.reason])
         if broken.wait is not None:
             if broken.wait > _LONGEST_WAIT:
                 text = "%s: %s, and asks to wait %d s" % (self.name, broken.text, broken.wait)

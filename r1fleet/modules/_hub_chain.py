@@ -130,8 +130,7 @@ class Chain:
                 if refused.is_mendable and link.hub.trusted:
                     break  # no other hub may be a way around a licence
                 self._remember(link, refused)
-        text = "%s could not be fetched: %s" % (landing.job.path, "; ".join(one.text for one in refusals))
-        raise Refused(refusals[0].reason, text, refusals[0].todo)
+        raise Refused(refusals[0].reason, "; ".join(one.text for one in refusals), refusals[0].todo)
 
     def _remember(self, link: Link, refused: Refused) -> None:
         if refused.is_lasting and link.down is None:

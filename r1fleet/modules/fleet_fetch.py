@@ -36,6 +36,7 @@ ARGUMENTS = {
 CHECK_MODE = False
 
 _TOLD_EVERY = 0.5
+_MOST = 10
 
 
 def run(ctx: Context) -> dict[str, Any]:
@@ -62,7 +63,9 @@ class _Work:
         self._notes: list[str] = []
         self._kept = 0
         self._landings: list[Landing] = []
-        self._refused: list[Refused] = []
+        self._refused: dict[
+            str, tuple[Refused, list[str]]
+        ] = {}  # by what was said: one hub's refusal is many files' end
         self._folder = self._opened(ctx.args["folder"])
         self._drop = self._opened(ctx.args["drop"])
         self._chain = Chain(self._links(), self._notes.append)
@@ -136,10 +139,10 @@ class _Work:
         try:
             self._staging.record(job, future.result())
         except Refused as refused:
-            self._refused.append(refused)
+            self._refuse(refused, job.path)
         except OSError as error:
             text = "cannot write %s below %s: %s" % (job.path, self._staging.path, error.strerror or error)
-            self._refused.append(Refused("target", text, "mend that and try again: what has come is kept"))
+            self._refuse(Refused("target", text, "mend that and try again: what has come is kept"), job.path)
         else:
             self.fetched += 1
             self._tell_file(job)
@@ -153,12 +156,19 @@ class _Work:
             self._ctx.progress(json.dumps({"note": self._notes.pop(0)}))
         self._ctx.progress(json.dumps({"done": self._kept + sum(one.have for one in self._landings)}))
 
+    def _refuse(self, refused: Refused, path: str) -> None:
+        same = self._refused.setdefault(refused.text, (refused, []))
+        same[1].append(path)
+
     def _fail(self) -> None:
-        first = self._refused[0]
-        lines = [first.text, *("  " + refused.text for refused in self._refused[1:10])]
-        if len(self._refused) > 10:
-            lines.append("  and %d more" % (len(self._refused) - 10))
-        self._ctx.fail("\n".join(lines), reason=first.reason, hint=first.todo)
+        lines = []
+        for text, (_, paths) in self._refused.items():
+            more = " and %d more files" % (len(paths) - 1) if len(paths) > 1 else ""
+            lines.append("%s%s could not be fetched: %s" % (paths[0], more, text))
+        if len(lines) > _MOST:
+            lines[_MOST:] = ["and %d more" % (len(lines) - _MOST)]
+        first = next(iter(self._refused.values()))[0]
+        self._ctx.fail("\n  ".join(lines), reason=first.reason, hint=first.todo)
 
     def _refuse_missing_shards(self, jobs: list[Job]) -> None:
         """Compare the index with the listing before the first shard is fetched."""

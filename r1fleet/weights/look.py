@@ -153,7 +153,7 @@ class _Looking:
         if on:
             yield on
             return
-        if not self._options.source.folder:
+        if not self._options.source.place:
             yield from [name for name in known if name in self._contact.sessions][:1]
         yield CONTROLLER
 

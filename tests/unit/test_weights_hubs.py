@@ -178,6 +178,7 @@ def test_a_mirror_that_serves_other_bytes_is_found_out(fetching: Fetching) -> No
 
 def test_what_is_complete_is_not_fetched_again(fetching: Fetching) -> None:
     fetching.hub.put(MODEL, tiny())
+    fetching.pace = replace(fetching.pace, workers=1)
     listed = fetching.look()
 
     def interrupt(file: SealedFile) -> None:

@@ -38,6 +38,7 @@ def test_a_gated_model_without_a_token_names_the_licence_and_where_tokens_are(fe
     assert f"{fetching.hub.url}/{MODEL}" in str(error.hint)
     assert "HF_TOKEN" in str(error.hint)
     assert error.exit_code == ExitCode.USAGE
+    assert (error.what.count("licence"), error.what.count("4 more files")) == (1, 1)
 
 
 def test_a_gated_model_with_a_token_names_the_licence_page(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,11 @@ class Source:
     folder: str = ""
     drop: str = ""
 
+    @property
+    def place(self) -> str:
+        """The folder that plays a part; empty where none does."""
+        return self.folder or self.drop
+
     def __str__(self) -> str:
         """Name the source as a person would."""
         hubs = " -> ".join(hub.name for hub in self.hubs)
