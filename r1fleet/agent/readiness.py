@@ -18,6 +18,8 @@ from r1fleet.agent.completion import NoAnswer, complete, key_from
 from r1fleet.agent.processes import listeners, peers
 
 TICK = 0.5
+SOON = 0.1
+"""The first pause between two looks; it grows to TICK with what the launch takes: who loads for an hour can wait."""
 PATIENCE = 60.0
 """Longest wait for one completion: the first one may compile kernels."""
 
@@ -53,6 +55,10 @@ class Judge:
                     "ready", text=answer["text"], tokens=answer["tokens"], answer_seconds=answer["seconds"]
                 )
         return self._overdue()
+
+    def pause(self) -> float:
+        """Tell how long to wait before the next look."""
+        return min(TICK, max(SOON, (self.clock() - self.began) / 10))
 
     def _met(self) -> dict[str, Any] | None:
         """Look whether the ranks of a job have met; what comes of it, their own ends tell."""
@@ -149,7 +155,7 @@ def main() -> int:
         if verdict is not None:
             print(json.dumps(verdict))  # noqa: T201 -- its unit's log
             return 0
-        time.sleep(TICK)
+        time.sleep(judge.pause())
 
 
 if __name__ == "__main__":

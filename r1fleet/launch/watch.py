@@ -21,6 +21,8 @@ from r1fleet.transport import Reply
 
 LINES_AT_ONCE = 200
 SETTLE = 0.3
+SOON = 0.1
+"""The pause between two looks at first; it grows with what the launch takes, to the interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Watch:
     def _loop(self, check: Callable[[], None], enough: Callable[[], bool]) -> Verdict | None:
         pending: dict[Future[Reply], str] = {}
         due = dict.fromkeys(self._record.hosts, 0.0)
+        began = time.monotonic()
         while True:
             check()
             now = time.monotonic()
@@ -78,7 +81,7 @@ class Watch:
                 verdict = self._take(host, self._contact.settle(host, future))
                 if verdict is not None:
                     return verdict
-                due[host] = now + self._interval
+                due[host] = now + min(self._interval, max(SOON, (now - began) / 10))
             if enough():
                 return None
 
