@@ -13,6 +13,7 @@ from r1fleet.launch.plan import Plan
 from r1fleet.launch.record import runtime_name
 from r1fleet.launch.sites import is_address
 from r1fleet.preflight import Finding, Verdict
+from r1fleet.status.record import folder_of
 from r1fleet.topology import is_loopback
 
 MANIFESTS = (".r1fleet-manifest.json",)
@@ -32,6 +33,7 @@ def standing_checks(plan: Plan, host: str) -> list[dict[str, Any]]:
         rows.append({"kind": "marker", "paths": [f"{spec.venv}/{name}" for name in MARKERS]})
     if runtime_name(plan) == "docker" and spec.image:
         rows.append({"kind": "image", "name": spec.image})
+    rows += [{"kind": "input", "path": path} for path in _inputs(plan, host)]
     return rows + [{"kind": "resolves", "name": name} for name in _names(plan, host)]
 
 
@@ -63,6 +65,16 @@ def refuse(plan: Plan, findings: Iterable[Finding], forced: frozenset[str]) -> N
 
 def _force(rows: Iterable[Finding]) -> str:
     return " ".join(f"--force {name}" for name in dict.fromkeys(row.check for row in rows))
+
+
+def _inputs(plan: Plan, host: str) -> list[str]:
+    """Return what the ranks of a job read on a host, beside the model and the launch's own files."""
+    if plan.kind != "job":
+        return []
+    mine = [rank for rank in plan.ranks if rank.node.host == host]
+    own, model = f"{folder_of(plan.name)}/", str(plan.deployment.model_path)
+    words = (word for rank in mine for word in rank.command.argv[1:] if word.startswith("/"))
+    return list(dict.fromkeys(word for word in words if not word.startswith(own) and word != model))
 
 
 def _names(plan: Plan, host: str) -> list[str]:

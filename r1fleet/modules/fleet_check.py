@@ -63,6 +63,11 @@ def _executable(row: dict[str, Any]) -> dict[str, Any]:
     return _answer(False, "%s is not there or cannot be run" % path)
 
 
+def _input(row: dict[str, Any]) -> dict[str, Any]:
+    there = os.path.exists(row["path"])
+    return _answer(there, row["path"] if there else "%s is not there" % row["path"])
+
+
 def _user(row: dict[str, Any]) -> dict[str, Any]:
     try:
         pwd.getpwnam(row["name"])
@@ -121,6 +126,7 @@ LOOKS = {
     "model": _model,
     "marker": _marker,
     "executable": _executable,
+    "input": _input,
     "user": _user,
     "port": _port,
     "resolves": _resolves,

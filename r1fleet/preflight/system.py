@@ -170,6 +170,8 @@ CHECKS: Final = (
     Check("executable", "a deployment in a venv", Verdict.FAIL, "the engine is not installed",
           "r1fleet provision INVENTORY",
           _answered("executable")),
+    Check("input", "a job", Verdict.FAIL, "what the job reads is not there: prompts, scripts, a converted checkpoint",
+          "put it there; what convert.py makes: r1fleet plan shows the command", _answered("input")),
     Check("model", "a deployment", Verdict.FAIL, "the weights are not there, at the same path on every host",
           "put them there (r1fleet provision INVENTORY makes the tiny models), or correct model_path",
           _answered("model")),

@@ -9,6 +9,7 @@ import yaml
 
 from r1fleet.cli import main as cli
 from r1fleet.errors import SpecError
+from r1fleet.launch.check import standing_checks
 from r1fleet.launch.plan import Plan
 from r1fleet.launch.record import placed
 from r1fleet.topology import FROM_FACTS
@@ -236,3 +237,17 @@ def test_vastgenx_spells_its_options_with_underscores() -> None:
     assert argv.argv[-4:] == ("--llm_devices", "[4,5,6,7]", "--batch_size", "8")
     assert dict(argv.env)["VACC_VISIBLE_DEVICES"] == "4,5,6,7"
     assert FROM_FACTS not in " ".join(argv.argv)
+
+
+def test_what_a_job_reads_is_looked_for_on_each_host_before_it_starts() -> None:
+    given = planned({**SCRIPTS, "job": {"input": "/data/questions.txt"}}, "h1", "h2")
+    looked = [row["path"] for row in standing_checks(given, "h2") if row["kind"] == "input"]
+    scripts = "/opt/r1fleet/DeepSeek-V3/inference"
+    assert looked == [
+        f"{scripts}/generate.py",
+        "/var/lib/r1fleet/weights/deepseek-ai--DeepSeek-R1@main-mp16",
+        f"{scripts}/configs/config_671B.json",
+        "/data/questions.txt",
+    ]
+    offline = planned({**OFFLINE, "job": {"prompts": ["Hello"]}})
+    assert [row for row in standing_checks(offline, "h1") if row["kind"] == "input"] == []
