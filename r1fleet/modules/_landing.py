@@ -42,6 +42,7 @@ class Landing:
         self.moved = 0
 
     def __enter__(self) -> Landing:
+        self._adopt()
         self._descriptor = os.open(self.path, _OPEN, 0o644)
         self._begin()
         found = os.fstat(self._descriptor)
@@ -109,6 +110,15 @@ class Landing:
         """Hash what is shared."""
         for chunk in iter(lambda: b"" if stop() else os.read(self._descriptor, _CHUNK), b""):
             self._count(chunk)
+
+    def _adopt(self) -> None:
+        """Take back a file that was put in its place and never noted as complete; its hash will tell."""
+        known = self.job.sha256 or self.job.git
+        try:
+            if known and not os.path.exists(self.path) and os.lstat(self._target).st_size == self.job.size:
+                os.rename(self._target, self.path)
+        except OSError:
+            return
 
     def _link(self, source: str) -> bool:
         try:

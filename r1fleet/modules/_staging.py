@@ -34,6 +34,7 @@ class Staging:
             self._lock()
             self._read()
             self._notebook = open(os.path.join(self._work, "complete"), "a", encoding="utf-8")
+            self._notebook.write("\n")  # what was cut in the middle of a line ends here
         except OSError as error:
             text = "cannot write to %s: %s" % (self.path, error.strerror or error)
             hint = "give the folder to the user that r1fleet logs in as, use become, or choose another weights_dir"

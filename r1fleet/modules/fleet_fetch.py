@@ -119,9 +119,11 @@ class _Work:
                     self._finish(waiting.pop(future), future)
                 self._tell()
         finally:
-            if waiting:  # the call was cancelled: nobody waits for a hub that is silent
+            if waiting:  # the call was cancelled: no worker may outlive the lock on the folder
                 self._stop.set()
-            pool.shutdown(wait=not waiting)
+                for future in waiting:
+                    future.cancel()
+            pool.shutdown()
         if self._refused:
             self._fail()
 

@@ -197,6 +197,17 @@ def test_what_is_complete_is_not_fetched_again(fetching: Fetching) -> None:
     assert (again.moved, again.manifest.digest) == (0, done.manifest.digest)
 
 
+def test_a_file_that_was_complete_when_the_fetch_was_killed_is_hashed_and_kept(fetching: Fetching) -> None:
+    fetching.hub.put(MODEL, tiny())
+    fetching.fetch()
+    notes = fetching.staging / ".r1fleet-fetch" / "complete"
+    kept = [line for line in notes.read_text().splitlines(keepends=True) if ONE not in line]
+    notes.write_text("".join(kept) + '{"path": "mo')
+    assert fetching.fetch().moved == 0
+    assert fetching.held() == tiny()
+    assert fetching.fetch().moved == 0
+
+
 def test_a_complete_file_that_was_touched_is_fetched_again(fetching: Fetching) -> None:
     fetching.hub.put(MODEL, tiny())
     fetching.fetch()
