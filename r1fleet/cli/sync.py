@@ -19,6 +19,7 @@ from r1fleet.console.weights import brought_lines, sync_lines
 from r1fleet.errors import UsageError
 from r1fleet.provision.library import libtorrent_wheel
 from r1fleet.weights import Brought, Model, SyncOptions, SyncPlan, bring, chosen, models_of, within
+from r1fleet.weights.planned import planner
 from r1fleet.weights.sources import parse_source
 from r1fleet.weights.swarm import SwarmSettings
 from r1fleet.weights.wanted import wanted
@@ -95,7 +96,8 @@ def sync(
     try:
         with renderer("json" if as_json else output, verbosity=verbose) as console:
             for fleet, models in jobs:
-                kept = replace(given, controller=fleet.inventory.host("localhost"))
+                plan_of = planner(fleet.inventory, fleet.variables_of)
+                kept = replace(given, controller=fleet.inventory.host("localhost"), plan_of=plan_of)
                 done = bring(models, way, console, kept, partial(_show, console, fleet.inventory.name, as_json=as_json))
                 _tell(console, done, as_json=as_json, check=check)
                 codes.append(int(done.exit_code))

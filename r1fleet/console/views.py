@@ -66,10 +66,10 @@ def _divided(gang: Gang) -> str:
 
 
 def _preparations(plan: Plan) -> Iterator[str]:
-    """Spell what makes of the download what the engine reads; a person does it."""
+    """Spell what makes of the download what the engine reads."""
     for number, one in enumerate(plan.preparations, 1):
         yield ""
-        yield f"  # before the launch, step {number}: {one.why}; r1fleet does not do this yet"
+        yield f"  # before the launch, step {number}: {one.why}; r1fleet sync does it"
         for path, text in one.files.items():
             yield f"  # {path}:"
             yield from (f"  #   {line}" for line in text.splitlines())

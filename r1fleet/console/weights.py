@@ -22,7 +22,7 @@ def sync_lines(plan: SyncPlan, cluster: str) -> Iterator[str]:
 
 def brought_lines(done: Brought) -> Iterator[str]:
     """Spell how a sync has ended."""
-    if not done.plan.moves and not done.exit_code:
+    if not done.exit_code and not any(outcome.changed for one in done.models for outcome in one.outcomes):
         yield "nothing to do: every host holds its models"
         return
     for one in done.models:

@@ -96,7 +96,8 @@ class DeepSeek(Server):
                 "--model-parallel": parallel,
             },
         )
-        return (Preparation("one checkpoint for each rank, about as large as the download", convert, {}),)
+        why = "one checkpoint for each rank, about as large as the download"
+        return (Preparation(why, convert, {}, folder=_converted(request)),)
 
     def notes(self, request: RankRequest) -> tuple[str, ...]:
         """Tell what was not checked."""

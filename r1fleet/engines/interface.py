@@ -60,11 +60,16 @@ class RankRequest:
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """One step that makes of a download what the engine reads; ``files`` must be there before, by path."""
+    """One step that makes of a download what the engine reads.
+
+    ``files`` must be there before, by path; ``folder`` is where the result lies; ``stdin`` is what the command reads.
+    """
 
     why: str
     command: Command
     files: Mapping[str, str]
+    folder: str = ""
+    stdin: str = ""
 
 
 class Engine(Protocol):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from r1fleet.command import Command, cmd
+from r1fleet.engines.derive import DERIVES
 from r1fleet.engines.interface import Kind, RankRequest
 from r1fleet.engines.jobs import job_files, job_words
 from r1fleet.engines.network import device_environment, network_environment
@@ -56,7 +57,7 @@ class LMDeploy(Server):
     def refuse(self, name: str, deployment: Deployment, shape: ModelShape | None) -> None:
         """Raise SpecError for what LMDeploy cannot do."""
         refuse_accelerator(name, self.name, deployment, "nvidia")
-        refuse_prepare(name, self.name, deployment)
+        refuse_prepare(name, self.name, deployment, *DERIVES)
 
     def lacks(self, deployment: Deployment) -> Mapping[str, str]:
         """Say which kinds of division this version, or a job, does not have."""

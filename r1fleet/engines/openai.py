@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from r1fleet.command import Command
+from r1fleet.engines.derive import derivations
 from r1fleet.engines.interface import Kind, Preparation, RankRequest
 from r1fleet.engines.spellings import KNOWN, Spelling
 from r1fleet.errors import SpecError
@@ -14,7 +15,7 @@ from r1fleet.topology.gang import Gang
 
 
 class Server:
-    """An engine that serves chat completions, takes one port to meet, and needs nothing prepared."""
+    """An engine that serves chat completions, takes one port to meet, and reads a hub's files."""
 
     name: ClassVar[str]
     completion_path = "/v1/chat/completions"
@@ -44,7 +45,7 @@ class Server:
 
     def preparations(self, request: RankRequest) -> tuple[Preparation, ...]:
         """Return the steps that make of a download what the engine reads."""
-        return ()
+        return tuple(derivations(request))
 
     def clients(self, request: RankRequest, endpoint: str) -> tuple[Command, ...]:
         """Return programs of the engine's own that talk to it."""
@@ -102,7 +103,7 @@ def refuse_job(name: str, engine: str, deployment: Deployment) -> None:
 def refuse_prepare(name: str, engine: str, deployment: Deployment, *able: str) -> None:
     """Refuse keys of ``prepare`` that an engine has no use for."""
     for key in sorted(deployment.prepare.model_fields_set):
-        if key not in able:
+        if key not in (*able, "download"):
             raise SpecError(
                 f"deployment {name}: prepare.{key} means nothing to {KNOWN[engine].label}",
                 hint=f"its keys are {', '.join(able)}" if able else "leave `prepare:` out",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from r1fleet.command import Command, cmd
+from r1fleet.engines.derive import DERIVES
 from r1fleet.engines.interface import RankRequest
 from r1fleet.engines.network import device_environment, network_environment
 from r1fleet.engines.openai import Server, refuse_accelerator, refuse_job, refuse_prepare
@@ -65,7 +66,7 @@ class SGLang(Server):
         """Raise SpecError for what SGLang cannot do."""
         refuse_accelerator(name, self.name, deployment, "nvidia")
         refuse_job(name, self.name, deployment)
-        refuse_prepare(name, self.name, deployment)
+        refuse_prepare(name, self.name, deployment, *DERIVES)
 
     def ports(self, deployment: Deployment, gang: Gang) -> int:
         """Return how many ports, from the rendezvous port on, the leader takes."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from r1fleet.command import Command, cmd
+from r1fleet.engines.derive import DERIVES
 from r1fleet.engines.interface import RankRequest
 from r1fleet.engines.network import device_environment
 from r1fleet.engines.openai import Server, refuse_accelerator, refuse_prepare
@@ -31,7 +32,7 @@ class Transformers(Server):
     def refuse(self, name: str, deployment: Deployment, shape: ModelShape | None) -> None:
         """Raise SpecError for what transformers cannot do."""
         refuse_accelerator(name, self.name, deployment, "nvidia", "cpu")
-        refuse_prepare(name, self.name, deployment)
+        refuse_prepare(name, self.name, deployment, *DERIVES)
         if deployment.job is not None and not deployment.job.interactive:
             raise SpecError(
                 f"deployment {name}: transformers answers a person or an endpoint's clients, not a list of prompts",

@@ -44,8 +44,10 @@ def compilations(request: RankRequest) -> tuple[Preparation, ...]:
         f"compile for tp {request.gang.parallel.tensor} in {request.deployment.prepare.precision}",
         cmd(request.program("vamc"), "compile", config),
         {config: _configuration(request)},
+        folder=_work(request),
     )
-    room = Preparation("a folder for what vamc reads and makes", cmd("mkdir", "-p", _made_in(request)), {})
+    made_in = cmd("mkdir", "-p", _made_in(request))
+    room = Preparation("a folder for what vamc reads and makes", made_in, {}, folder=_work(request))
     return (room, *(_laid_over(request, overlay) if overlay else ()), compiled)
 
 
@@ -69,11 +71,10 @@ def calibration_note(request: RankRequest) -> Iterator[str]:
 
 
 def _laid_over(request: RankRequest, overlay: str) -> Iterator[Preparation]:
-    model, target = request.deployment.model_path, _checkpoint(request)
-    yield Preparation("links to the model's files in it", cmd("cp", "-rs", f"{model}/.", target), {})
-    yield Preparation(
-        "the vendor's files over them", cmd("cp", "--remove-destination", "-r", f"{overlay}/.", target), {}
-    )
+    model, target, work = request.deployment.model_path, _checkpoint(request), _work(request)
+    yield Preparation("links to the model's files in it", cmd("cp", "-rs", f"{model}/.", target), {}, folder=work)
+    laid = cmd("cp", "--remove-destination", "-r", f"{overlay}/.", target)
+    yield Preparation("the vendor's files over them", laid, {}, folder=work)
 
 
 def _work(request: RankRequest) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from r1fleet.command import Command, cmd
+from r1fleet.engines.derive import DERIVES
 from r1fleet.engines.interface import Kind, RankRequest
 from r1fleet.engines.jobs import job_files, job_words
 from r1fleet.engines.network import device_environment, network_environment
@@ -77,7 +78,7 @@ class VLLM(Server):
 
     def refuse(self, name: str, deployment: Deployment, shape: ModelShape | None) -> None:
         """Raise SpecError for what vLLM cannot do."""
-        refuse_prepare(name, self.name, deployment)
+        refuse_prepare(name, self.name, deployment, *DERIVES)
         if deployment.accelerator == "vastai" and deployment.args.get("enforce-eager") is False:
             raise SpecError(
                 f"deployment {name}: the vendor's vLLM runs with enforce-eager only",

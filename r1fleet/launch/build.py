@@ -22,6 +22,7 @@ from r1fleet.spec import Deployment, deployments, resolve
 from r1fleet.spec.resolve import WEIGHTS_DIR, image_version
 from r1fleet.status.record import folder_of
 from r1fleet.topology import Gang, ModelShape, Node, is_loopback, known_shape, plan_gangs
+from r1fleet.topology.models import as_bf16
 
 RDMA: Final = "/dev/infiniband"
 _SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -45,7 +46,7 @@ def build(
     written, hosts, variables = _written(inventory, name, variables_of)
     deployment = _with_version(resolve(name, written, weights_dir=str(variables.get("weights_dir") or WEIGHTS_DIR)))
     engine = engine_of(deployment.engine)
-    known, shape = facts or {}, shape or known_shape(deployment.model)
+    known, shape = facts or {}, shape or _known(deployment)
     without = frozenset(host.name for host in hosts if host.name in known and known[host.name].systemd is False)
     if deployment.runtime == "venv" and without:
         deployment = deployment.model_copy(update={"runtime": "unsupervised"})
@@ -109,6 +110,12 @@ def _with_version(deployment: Deployment) -> Deployment:
     if deployment.engine_version is not None or version is None or beyond(deployment.engine, version):
         return deployment
     return deployment.model_copy(update={"engine_version": version})
+
+
+def _known(deployment: Deployment) -> ModelShape | None:
+    """Return the shape of what the engine reads, which may be a cast of the model."""
+    shape = known_shape(deployment.model)
+    return as_bf16(shape) if deployment.prepare.bf16 else shape
 
 
 def _refuse(name: str, deployment: Deployment, engine: Engine, shape: ModelShape | None) -> None:

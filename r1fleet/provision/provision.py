@@ -21,6 +21,7 @@ from r1fleet.provision.wheelhouse import Download, Wheelhouse, build
 from r1fleet.status import Access, Contact, root_on
 from r1fleet.transport import Transport
 from r1fleet.weights import Model, Synced, SyncOptions, bring, models_of, within
+from r1fleet.weights.planned import planner
 from r1fleet.weights.swarm import SwarmSettings
 from r1fleet.weights.wanted import TINY, Variables, Wanted, wanted
 
@@ -76,7 +77,9 @@ def provision(inventory: Inventory, transport: Transport, observer: Observer, op
     recap = run(playbook, inventory, transport, observer, replace(options.play, extra_vars=given))
     if options.skip_weights or options.play.check:
         return Provisioned(recap)
-    return _bring(models, access, observer, recap)
+    plan_of = planner(inventory, _variables(inventory, options))
+    settings = SyncOptions(leave_unsealed=True, swarm=SwarmSettings(wheel_for=libtorrent_wheel), plan_of=plan_of)
+    return _bring(models, access, observer, recap, settings)
 
 
 def _variables(inventory: Inventory, options: ProvisionOptions) -> Variables:
@@ -145,14 +148,15 @@ def _model_vars(models: Sequence[Model]) -> dict[str, Any]:
     return {"tiny_model_models": rows}
 
 
-def _bring(models: Sequence[Model], access: Access, observer: Observer, recap: Recap) -> Provisioned:
+def _bring(
+    models: Sequence[Model], access: Access, observer: Observer, recap: Recap, options: SyncOptions
+) -> Provisioned:
     """Bring the models to the hosts that the playbook has left in order; tiny ones from the host that made them."""
     alive = [name for name in recap.hosts if _alive(recap, name)]
     kept = [one for one in models if not one.made or one.hosts[0].name in alive]
     complete = len(kept) == len(models) and all(host.name in alive for one in kept for host in one.hosts)
-    swarm = SwarmSettings(wheel_for=libtorrent_wheel)
     try:
-        done = bring(within(kept, alive), access, observer, SyncOptions(leave_unsealed=True, swarm=swarm))
+        done = bring(within(kept, alive), access, observer, options)
     except Interrupted:
         raise
     except FleetError as error:

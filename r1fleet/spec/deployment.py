@@ -86,9 +86,14 @@ class Job(_Written):
 
 
 class Prepare(_Written):
-    """How a download becomes what the engine reads; ``folder`` is where the result lies on every host."""
+    """How a download becomes what the engine reads; ``folder`` is where the result lies on every host.
+
+    ``download`` is filled in: where the download lies, when the engine reads something else.
+    """
 
     folder: AbsolutePath | None = None
+    download: AbsolutePath | None = None
+    bf16: bool = False
     experts: Annotated[int, Field(ge=1)] | None = None
     model_parallel: Annotated[int, Field(ge=1)] | None = None
     precision: Literal["fp16", "int8"] = "fp16"

@@ -28,13 +28,15 @@ IMAGES: Mapping[tuple[str, str], str] = {
     ("vastgenx", "vastai"): "harbor.vastaitech.com/ai_deliver/vastmodelzoo-vastgenx:202510",
 }
 """The official images; ``{}`` stands for the engine's version."""
+OWN_STEPS: Final = ("deepseek", "vastgenx", "llmdeploy")
+"""Engines that read what steps of their own have made."""
 VASTAI_SHM: Final = "256g"
 """The size of /dev/shm in the vendor's own command."""
 
 
 def resolve(name: str, deployment: Deployment, *, weights_dir: str = WEIGHTS_DIR) -> Deployment:
     """Return the deployment with every default filled in; what no default fits is an error."""
-    given = deployment
+    given = _derived(deployment, weights_dir)
     contained = given.image or (given.accelerator == "vastai" and not given.venv)
     runtime = given.runtime or ("docker" if contained else "venv")
     return given.model_copy(
@@ -49,6 +51,22 @@ def resolve(name: str, deployment: Deployment, *, weights_dir: str = WEIGHTS_DIR
             "container": given.container.model_copy(update=_container(given, given.container)),
         }
     )
+
+
+def download_folder(deployment: Deployment) -> str:
+    """Return where a resolved deployment's download lies; what its engine reads may be made of it."""
+    return deployment.prepare.download or str(deployment.model_path)
+
+
+def _derived(given: Deployment, weights_dir: str) -> Deployment:
+    """Let the engine read what is made of the download, where that is asked for by keys that any engine has."""
+    prepare = given.prepare
+    if given.engine in OWN_STEPS or not (prepare.bf16 or prepare.overlay) or prepare.download:
+        return given
+    download = given.model_path or model_folder(given, weights_dir)
+    folder = prepare.folder or f"{download}-{'bf16' if prepare.bf16 else 'overlaid'}"
+    filled = prepare.model_copy(update={"download": download})
+    return given.model_copy(update={"model_path": folder, "prepare": filled})
 
 
 def model_folder(deployment: Deployment, weights_dir: str) -> str:

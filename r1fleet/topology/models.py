@@ -82,6 +82,14 @@ class ModelShape:
         return tokens * layers * heads * self.head_dim * 2 * each
 
 
+def as_bf16(shape: ModelShape | None) -> ModelShape | None:
+    """Return what a cast of FP8 weights to BF16 makes of a model."""
+    if shape is None or shape.weights != "fp8":
+        return shape
+    size = shape.weight_bytes * 2 if shape.weight_bytes else None
+    return replace(shape, weights="bf16", quant_block=None, weight_bytes=size)
+
+
 def model_shape(config: Mapping[str, Any], *, weight_bytes: int | None = None) -> ModelShape | None:
     """Read a model's own config.json; None when it does not describe a decoder that we know how to divide."""
     if lacking(config):

@@ -20,10 +20,11 @@ from r1fleet.weights.members import members_of
 from r1fleet.weights.models import Model
 from r1fleet.weights.options import Show, SyncOptions, unseen
 from r1fleet.weights.plan import CONTROLLER, HOLDS, LOST, ModelPlan, Origin, SyncPlan, problems
+from r1fleet.weights.prepare import Derived, derived_of, holders, make, refuse_clashes
 from r1fleet.weights.shared import prefetch_note
 from r1fleet.weights.sources import Request, fetch
 from r1fleet.weights.swarm import Cargo, Member, Swarm
-from r1fleet.weights.sync import HostOutcome, Reach, Synced, stream
+from r1fleet.weights.sync import HostOutcome, Reach, Synced, read_manifest, stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ def bring(
         show(plan)
         for note in _notes(plan):
             observer(note)
-        if not plan.moves:
+        prepares = options.plan_of is not None and any(one.model.prepared for one in plan.models)
+        if not plan.moves and not prepares:
             return Brought(plan, tuple(_stands(one) for one in plan.models))
         _refuse(plan)
         if options.check:
@@ -89,7 +91,9 @@ def _carried_out(plan: SyncPlan, bringing: _Bringing) -> Brought:
     errors: list[FleetError] = []
     for one in plan.models:
         try:
-            done.append(bringing.bring(one) if one.moves else _stands(one))
+            synced = bringing.bring(one) if one.moves else _stands(one)
+            done.append(synced)
+            done += bringing.prepare(one, synced)
         except Interrupted:
             raise
         except FleetError as error:
@@ -144,7 +148,7 @@ class _Bringing:
             manifest, source = self._fetched(plan, plan.origin)
             fetched = {source: HostOutcome(source, changed=True)}
         targets = [row.host for row in plan.waiting if row.host not in (source, *fetched)]
-        outcomes = {**fetched, **self._distributed(plan, manifest, source, targets)}
+        outcomes = {**fetched, **self._distributed(plan.model.path, manifest, source, targets)}
         again = relooked(plan, self._contact)
         rows = [outcomes.get(row.host) or _unchanged(row.host, row.state, row.problem) for row in again.rows]
         synced = Synced(plan.model.path, manifest.digest, tuple(rows))
@@ -152,6 +156,32 @@ class _Bringing:
         if not synced.failed:
             self._flip(plan.model)
         return synced
+
+    def prepare(self, plan: ModelPlan, synced: Synced) -> Iterator[Synced]:
+        """Make of the download what engines read: on one host, sealed, and from there on all others."""
+        holding = [outcome.host for outcome in synced.outcomes if outcome.error is None]
+        if self._options.plan_of is None or not plan.model.prepared or not holding:
+            return
+        source = read_manifest(self._contact.sessions[holding[0]], plan.model.path, self._become(holding[0]))
+        found = [derived_of(self._options.plan_of(name, self._contact)) for name in plan.model.prepared]
+        wanted = [one for one in found if one is not None]
+        refuse_clashes(wanted)
+        assert source is not None  # it has just been held against its digest
+        for one in {one.folder: one for one in wanted}.values():
+            yield self._derived(one, source, holding)
+
+    def _derived(self, one: Derived, source: Manifest, hosts: Sequence[str]) -> Synced:
+        held_by = holders(self._contact, hosts, one, source)
+        host = next(iter(held_by), hosts[0])
+        manifest = held_by.get(host)
+        outcomes = {name: HostOutcome(name) for name in held_by}
+        if manifest is None:
+            manifest = make(self._contact, host, one, source, self._observer)
+            seen = holders(self._contact, hosts, one, source)  # more than one, where they share storage
+            outcomes = {name: HostOutcome(name, changed=True) for name in seen}
+        lacking = [name for name in hosts if name not in outcomes]
+        outcomes.update(self._distributed(one.folder, manifest, host, lacking))
+        return Synced(one.folder, manifest.digest, tuple(outcomes[name] for name in hosts if name in outcomes))
 
     def _fetched(self, plan: ModelPlan, origin: Origin) -> tuple[Manifest, str]:
         """Fetch on one host and publish there; return the seal, and the host of the cluster that has it now."""
@@ -188,13 +218,12 @@ class _Bringing:
         return done.manifest, first
 
     def _distributed(
-        self, plan: ModelPlan, manifest: Manifest, source: str, targets: Sequence[str]
+        self, path: str, manifest: Manifest, source: str, targets: Sequence[str]
     ) -> dict[str, HostOutcome]:
         """Bring it from one host to the others; each verifies and publishes by itself."""
         reached = [host for host in targets if host in self._contact.sessions]
         if not reached:
             return {}
-        path = plan.model.path
         if manifest.size <= self._options.small:
             reaches = [self._reach(host) for host in (source, *reached)]
             outcomes = stream(reaches[0], path, path, manifest, reaches[1:], self._observer)

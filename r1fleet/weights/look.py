@@ -181,7 +181,7 @@ class _Looking:
                 continue
             held = self._held.get(host)
             state = self._state(told, held, digest)
-            needs = 0 if state == HOLDS else max(0, size - int(told.get("staged", 0)))
+            needs = 0 if state == HOLDS else max(0, size - int(told.get("staged", 0))) + round(size * self._model.extra)
             room = told.get("room") or {}
             yield HostRow(
                 host,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from r1fleet.errors import SpecError, UsageError
 from r1fleet.inventory import Host
+from r1fleet.weights.prepare import is_prepared, weight_of
 from r1fleet.weights.wanted import Wanted
 
 
@@ -15,7 +16,8 @@ from r1fleet.weights.wanted import Wanted
 class Model:
     """One model's folder: what it holds, which hosts must have it, and which deployments read it.
 
-    ``made`` says that the first host makes it, so that nothing is downloaded.
+    ``made`` says that the first host makes it, so that nothing is downloaded. ``prepared`` are the deployments whose
+    engine reads what is made of it, which takes ``extra`` times its room.
     """
 
     name: str
@@ -25,6 +27,8 @@ class Model:
     deployments: tuple[str, ...]
     engines: tuple[str, ...] = ()
     made: bool = False
+    prepared: tuple[str, ...] = ()
+    extra: float = 0.0
 
     @property
     def repository(self) -> bool:
@@ -43,7 +47,9 @@ def models_of(asked: Iterable[Wanted]) -> tuple[Model, ...]:
     for one in asked:
         spec = one.deployment
         made = one.family is not None
-        new = Model(spec.model, spec.revision, one.path, one.hosts, (one.name,), (spec.engine,), made=made)
+        new = Model(spec.model, spec.revision, one.path, one.hosts, (one.name,), (spec.engine,), made)
+        if is_prepared(spec):
+            new = replace(new, prepared=(one.name,), extra=weight_of(spec))
         old = found.get(new.path)
         found[new.path] = _joined(old, new) if old else new
     return tuple(found.values())
@@ -75,7 +81,14 @@ def _joined(old: Model, new: Model) -> Model:
     hosts = {host.name: host for host in (*old.hosts, *new.hosts)}
     names = tuple(dict.fromkeys((*old.deployments, *new.deployments)))
     engines = tuple(dict.fromkeys((*old.engines, *new.engines)))
-    return replace(old, hosts=tuple(hosts.values()), deployments=names, engines=engines)
+    return replace(
+        old,
+        hosts=tuple(hosts.values()),
+        deployments=names,
+        engines=engines,
+        prepared=(*old.prepared, *new.prepared),
+        extra=old.extra + new.extra,
+    )
 
 
 def _refuse_unknown(kind: str, name: str | None, known: Sequence[str]) -> None:

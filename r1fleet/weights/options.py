@@ -9,6 +9,7 @@ from r1fleet.inventory import Host
 from r1fleet.inventory.model import LOCAL
 from r1fleet.launch.options import who
 from r1fleet.weights.plan import CONTROLLER, SyncPlan
+from r1fleet.weights.prepare import PlanOf
 from r1fleet.weights.sources import Source, parse_source
 from r1fleet.weights.swarm import SwarmSettings
 
@@ -25,7 +26,8 @@ class SyncOptions:
 
     ``again`` asks the source also where hosts hold a model already; ``on`` is where to fetch, empty to choose: the
     first host that lacks it, else the controller. ``leave_unsealed`` takes folders without a seal as they are, where
-    every host has one. Up to ``small`` bytes, the controller's own copy is there before a swarm would have begun.
+    every host has one. ``plan_of`` plans a deployment whose download is still to be prepared; None prepares nothing.
+    Up to ``small`` bytes, the controller's own copy is there before a swarm would have begun.
     """
 
     source: Source = field(default_factory=lambda: parse_source(None))
@@ -33,6 +35,7 @@ class SyncOptions:
     on: str = ""
     check: bool = False
     leave_unsealed: bool = False
+    plan_of: PlanOf | None = None
     small: int = 64 << 20
     swarm: SwarmSettings = field(default_factory=SwarmSettings)
     controller: Host = field(default_factory=lambda: Host(CONTROLLER, LOCAL))

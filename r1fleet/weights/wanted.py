@@ -9,6 +9,7 @@ from typing import Any, Final
 from r1fleet.errors import SpecError
 from r1fleet.inventory import Host, Inventory
 from r1fleet.spec import Deployment, deployments, resolve
+from r1fleet.spec.resolve import download_folder
 
 Variables = Callable[[Host], Mapping[str, Any]]
 
@@ -41,8 +42,8 @@ class Wanted:
 
     @property
     def path(self) -> str:
-        """The model's folder on every host."""
-        return str(self.deployment.model_path)
+        """The download's folder on every host."""
+        return download_folder(self.deployment)
 
 
 def wanted(inventory: Inventory, variables_of: Variables) -> tuple[Wanted, ...]:
