@@ -151,7 +151,7 @@ def _tell(console: Renderer, done: Brought, *, as_json: bool, check: bool) -> No
         console.error(error)
     if as_json:
         console.lines(json.dumps({"event": "sync_result", **done.as_json()}))
-    elif check and done.plan.moves:
+    elif check:
         console.lines("nothing was changed (--check)")
     else:
         console.lines(*brought_lines(done))

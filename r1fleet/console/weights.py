@@ -78,4 +78,5 @@ def _entry(one: Entry) -> tuple[str, ...]:
 
 
 def _unused(one: Entry) -> tuple[str, ...]:
-    return (one.host, one.path, one.state, size(one.bytes), duration(max(0.0, time.time() - one.touched)))
+    untouched = duration(max(0.0, time.time() - one.touched)) if one.touched else ""
+    return (one.host, one.path, one.state, size(one.bytes), untouched)

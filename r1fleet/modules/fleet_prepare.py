@@ -8,6 +8,7 @@ import os
 import shutil
 from typing import Any
 
+from r1fleet.agent import soundness
 from r1fleet.agent.context import Context
 from r1fleet.agent.files import write_bytes
 from r1fleet.modules import _folders
@@ -40,8 +41,9 @@ def run(ctx: Context) -> dict[str, Any]:
         for step in ctx.args["steps"]:
             _write(step["files"], folder, staging, "")
         manifest = dict(ctx.args["seal"], files=_sealed(staging))
-        if not manifest["files"]:
-            ctx.fail("the steps have made no file")
+        unfit = list(soundness.problems(staging)) if manifest["files"] else ["the steps have made no file"]
+        if unfit:
+            ctx.fail("what was made is not fit to be loaded: %s" % "; ".join(unfit))
         text = json.dumps(manifest, indent=1) + "\n"
         write_bytes(os.path.join(staging, _folders.MANIFEST), text.encode(), mode=0o644)
     except OSError as error:

@@ -81,6 +81,8 @@ def bring(
             return Brought(plan, tuple(_stands(one) for one in plan.models))
         _refuse(plan)
         if options.check:
+            for note in _Bringing(contact, access, observer, options).pending(plan):
+                observer(note)
             return Brought(plan)
         with held(contact, list(contact.sessions), options.by):
             return _carried_out(plan, _Bringing(contact, access, observer, options))
@@ -160,15 +162,28 @@ class _Bringing:
     def prepare(self, plan: ModelPlan, synced: Synced) -> Iterator[Synced]:
         """Make of the download what engines read: on one host, sealed, and from there on all others."""
         holding = [outcome.host for outcome in synced.outcomes if outcome.error is None]
-        if self._options.plan_of is None or not plan.model.prepared or not holding:
-            return
-        source = read_manifest(self._contact.sessions[holding[0]], plan.model.path, self._become(holding[0]))
-        found = [derived_of(self._options.plan_of(name, self._contact)) for name in plan.model.prepared]
+        if plan.model.prepared and holding:
+            source = read_manifest(self._contact.sessions[holding[0]], plan.model.path, self._become(holding[0]))
+            assert source is not None  # it has just been held against its digest
+            for one in self._wanted(plan.model):
+                yield self._derived(one, source, holding)
+
+    def pending(self, plan: SyncPlan) -> Iterator[Note]:
+        """Tell what is still to be made of downloads."""
+        for one in plan.models:
+            hosts = [row.host for row in one.rows if row.state == HOLDS]
+            for derived in self._wanted(one.model) if one.model.prepared else ():
+                if one.moves or not one.manifest or not holders(self._contact, hosts, derived, one.manifest):
+                    yield Note(f"then to be made of it: {derived.folder}: {derived.why}")
+
+    def _wanted(self, model: Model) -> tuple[Derived, ...]:
+        """Return what is to be made of a model, each folder once."""
+        if self._options.plan_of is None:
+            return ()
+        found = [derived_of(self._options.plan_of(name, self._contact)) for name in model.prepared]
         wanted = [one for one in found if one is not None]
         refuse_clashes(wanted)
-        assert source is not None  # it has just been held against its digest
-        for one in {one.folder: one for one in wanted}.values():
-            yield self._derived(one, source, holding)
+        return tuple({one.folder: one for one in wanted}.values())
 
     def _derived(self, one: Derived, source: Manifest, hosts: Sequence[str]) -> Synced:
         held_by = holders(self._contact, hosts, one, source)

@@ -18,6 +18,7 @@ import yaml
 from r1fleet.lab import Lab
 from r1fleet.launch.options import who
 from tests.lab.reach import answer, ask, r1fleet
+from tests.lab.sharing import mount_into
 from tests.standins.hub import COMMIT, StandInHub, serve_hub
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
@@ -181,6 +182,29 @@ def test_a_host_that_cannot_take_it_is_named_before_a_byte_moves(fleet: Fleet, o
     assert re.search(f"h2: .*{'read-only' if option == 'ro' else 'MiB free'}", done.stderr)
     assert "model.safetensors" not in fleet.hub.served
     assert fleet.on("h1", f"ls -A {SHELF} | wc -l") == "0"
+
+
+def test_hosts_that_share_their_storage_receive_once(fleet: Fleet, tmp_path: Path) -> None:
+    for host in ("h1", "h2"):
+        mount_into(fleet.lab, host, tmp_path, SHELF)
+    spec = {"engine": "sglang", "engine_version": "0.5.23", "model": MODEL, "hosts": "nodes"}
+    fleet.write(deployments={"serve": spec})
+
+    done = fleet.sync("--json")
+
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["host"], row["state"], row["by"]) for row in rows[0]["models"][0]["hosts"]] == [
+        ("h1", "lacks", ""),
+        ("h2", "shares", "h1"),
+    ]
+    assert rows[-1]["models"][0]["hosts"] == {"h1": "brought", "h2": "held"}
+    assert {row["host"] for row in rows if row["event"] in ("step", "transfer")} == {"localhost", "h1"}
+    assert any("weight-loader-prefetch-checkpoints" in row.get("text", "") for row in rows)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(("org", "."))) == [
+        "org--model",
+        "org--model@main",
+    ]
 
 
 @contextmanager
