@@ -21,7 +21,9 @@ from r1fleet.agent.swarm_files import Group, write_json
 from r1fleet.agent.swarm_session import Wire
 from r1fleet.agent.swarm_task import Keeper, Task
 
-TICK = 0.5
+CALM, BUSY = 1.0, 0.2
+"""Seconds between two looks: long while bytes just flow, short while something begins or is about to end."""
+
 LINGER = 5.0
 """How long a host stays once it has seen all others complete: they must see it, too."""
 
@@ -40,6 +42,7 @@ class Node:
         self.moved = time.monotonic()
         self.mark: Any = None
         self.all_over = 0.0
+        self.whole_at = 0.0
         self.notes: List[str] = []
         self.stopping = False
 
@@ -54,7 +57,7 @@ class Node:
             if over:
                 swarm_unit.remove(self.config["unit"] % self.part)
                 return
-            time.sleep(TICK)
+            time.sleep(self._pause())
 
     def step(self) -> bool:
         """Look once at everything, tell it, and return whether it is over."""
@@ -64,9 +67,16 @@ class Node:
         self.notes = (self.notes + sorted(self.wire.refused()))[-20:]
         status = self._status()
         over = self._over(status)
+        status["whole_at"] = self.whole_at
         status["state"] = over or ("failed" if status["error"] else "running")
         write_json(os.path.join(self.folder, "status-%d.json" % self.part), status)
         return bool(over)
+
+    def _pause(self) -> float:
+        tasks = list(self.tasks.values())
+        ending = any(0 < task.group.size - task.done < 3 * task.rate for task in tasks)
+        begins = not tasks or not all(task.ready for task in tasks)
+        return BUSY if begins or ending or self.keeper.doing else CALM
 
     def _stop(self, *_: Any) -> None:
         self.stopping = True
@@ -119,7 +129,11 @@ class Node:
         if now - self.moved > float(self.config["idle"]):
             return "idle"
         mine = self._expected()
-        if mine is None or any(number not in self.tasks or not self.tasks[number].passed for number in mine):
+        if mine is None or any(number not in self.tasks or not self.tasks[number].whole for number in mine):
+            self.all_over = self.whole_at = 0.0
+            return ""
+        self.whole_at = self.whole_at or time.time()
+        if not all(self.tasks[number].passed for number in mine):
             self.all_over = 0.0
             return ""
         self.all_over = self.all_over or now
@@ -147,7 +161,7 @@ def _await_address(address: str) -> None:
                 probe.bind((address, 0))
                 return
             except OSError:
-                time.sleep(TICK)
+                time.sleep(BUSY)
 
 
 def main() -> int:

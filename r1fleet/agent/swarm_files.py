@@ -133,6 +133,26 @@ class Record:
         write_json(self._path, self._rows)
 
 
+def shares(pieces: int, mine: int, hosts: int) -> List[int]:
+    """Return how urgently one of some hosts wants each piece, so that the source need not send a piece twice.
+
+    Every piece has an owner, who fetches it from the source, and a deputy, who does so once it has all of its own: the
+    owner begins with the first half of the pieces, deputies with the second, and no two of them with the same.
+    """
+    found = []
+    for piece in range(pieces):
+        owner, row = piece % hosts, piece // hosts
+        deputy = (owner + 1 + row % (hosts - 1)) % hosts if hosts > 1 else owner
+        late = 2 * piece >= pieces
+        if mine == owner:
+            found.append(6 if late else 7)
+        elif mine == deputy:
+            found.append(5 if late else 4)
+        else:
+            found.append(1)
+    return found
+
+
 def stamp(path: str) -> List[Any]:
     """Return what changes when a file does."""
     try:

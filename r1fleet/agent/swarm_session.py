@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Set
 
 import libtorrent as lt
 
-from r1fleet.agent.swarm_files import Group
+from r1fleet.agent.swarm_files import Group, shares
 
 _BLOCK = 16 * 1024
 _NOBODY, _OPEN = 1, 0
@@ -40,6 +40,7 @@ _SETTINGS: Dict[str, Any] = {
     "suggest_mode": 0,
     "piece_extent_affinity": False,
     "whole_pieces_threshold": 0,
+    "max_out_request_queue": 500,
     "request_queue_time": 3,
     "max_allowed_in_request_queue": 4000,
     "send_buffer_watermark": 4 << 20,
@@ -68,13 +69,12 @@ class Wire:
         params = lt.session_params()
         params.settings = dict(
             _SETTINGS,
+            **config.get("settings", {}),
             listen_interfaces="%s:%d" % (host, port),
             outgoing_interfaces=config["interface"] or config["address"],
             upload_rate_limit=share,
             download_rate_limit=share,
-            max_out_request_queue=config.get("requests", 500),
             alert_mask=lt.alert_category.error | lt.alert_category.ip_block,
-            **config.get("settings", {}),
         )
         self._session = lt.session(params)
         self._session.set_ip_filter(_only(self._peers))
@@ -89,7 +89,7 @@ class Wire:
         return bool(self._session.is_listening())
 
     def add(self, group: Group, folder: str, have: List[bool], stripe: int) -> Any:
-        """Take part in a group; return its handle. Stripe k of n peers is fetched first, -1: all alike."""
+        """Take part in a group; return its handle. ``stripe`` is this host's number among the targets, -1: none."""
         given = lt.load_torrent_buffer(lt.bencode(group.metainfo()))
         given.renamed_files = group.paths(folder)
         given.save_path = folder
@@ -97,7 +97,7 @@ class Wire:
         flags = lt.torrent_flags
         given.flags = flags.disable_dht | flags.disable_lsd | flags.disable_pex | flags.no_verify_files
         if stripe >= 0:
-            given.piece_priorities = [7 if number % len(self._peers) == stripe else 1 for number in range(len(have))]
+            given.piece_priorities = shares(len(have), stripe, len(self._peers))
         handle = self._session.add_torrent(given)
         handle.set_max_uploads(-1)
         handle.set_max_connections(2000)

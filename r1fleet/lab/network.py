@@ -106,7 +106,7 @@ def swallow_no_more(host: LabHost) -> None:
 def slow_down(lab: Lab, host: LabHost, bits: int) -> None:
     """Let the host's link carry so many bits a second each way, like a slower cable."""
     burst = max(_LEAST_BURST, bits // 8 // 200)  # bytes: what 5 ms let pass
-    rate = ["root", "tbf", "rate", f"{bits}bit", "burst", burst, "latency", "100ms"]
+    rate = ["root", "tbf", "rate", f"{bits}bit", "burst", burst, "latency", "400ms"]
     run(cmd("tc", "-n", host.namespace, "qdisc", "replace", "dev", INTERFACE, [str(word) for word in rate]))
     run(cmd("tc", "-n", lab.switch, "qdisc", "replace", "dev", host.name, [str(word) for word in rate]))
 

@@ -87,12 +87,15 @@ def _begin(ctx: Context) -> dict[str, Any]:
         os.makedirs(config["folder"], mode=0o755, exist_ok=True)
     if _config(home) != config:
         _stop(home)
+        for name in _listed(home):
+            if name.startswith("status-"):
+                os.unlink(os.path.join(home, name))
         write_json(os.path.join(home, "config.json"), config)
     path = "%s/code:%s/lib" % (home, home)
     started = []
     for part in range(int(config["sessions"])):
         unit = config["unit"] % part
-        if swarm_unit.runs(unit, _part(home, part)):
+        if swarm_unit.runs(unit, _part(home, part)) or _part(home, part).get("state") == "ended":
             continue
         argv = [sys.executable, "-B", "-m", "r1fleet.agent.swarm", os.path.join(home, "config.json"), str(part)]
         swarm_unit.start(unit, argv, path, os.path.join(home, "log-%d" % part))
@@ -193,10 +196,11 @@ def _status(home: str) -> List[Dict[str, Any]]:
 
 
 def _alive(home: str) -> bool:
-    """Tell whether every part of a swarm runs here."""
+    """Tell whether a swarm runs here: every part that has not done all it had to do."""
     config = _config(home)
-    parts = range(int(config.get("sessions", 0)))
-    return bool(parts) and all(swarm_unit.runs(config["unit"] % part, _part(home, part)) for part in parts)
+    told = [_part(home, part) for part in range(int(config.get("sessions", 0)))]
+    unended = [(number, part) for number, part in enumerate(told) if part.get("state") != "ended"]
+    return bool(unended) and all(swarm_unit.runs(config["unit"] % number, part) for number, part in unended)
 
 
 def _numbers(home: str) -> Iterator[int]:

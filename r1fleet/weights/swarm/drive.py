@@ -16,7 +16,7 @@ from r1fleet.weights.swarm.party import Answer, Party
 from r1fleet.weights.swarm.progress import Figures, figures, transfer
 from r1fleet.weights.sync import STEP, HostOutcome, staging
 
-_TICK = 1.0
+_CALM, _BUSY = 1.0, 0.2
 _MOST_STARTS = 5
 
 Begin = Callable[[Sequence[str]], dict[str, Answer]]
@@ -61,7 +61,8 @@ class Drive:
             if self._over():
                 self._publish()
                 return
-            time.sleep(_TICK)
+            self._handout.news.wait(_BUSY if self._handout.is_busy else _CALM)
+            self._handout.news.clear()
 
     def _running(self) -> list[str]:
         return [host for host in self._targets if host not in self.outcomes]

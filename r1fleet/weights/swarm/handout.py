@@ -21,6 +21,7 @@ class Handout:
     ) -> None:
         self._party, self._cargo, self._source = party, cargo, source
         self._divider = Divider(cargo.manifest, settings.group_bytes)
+        self.news = threading.Event()
         self._lock = threading.Lock()
         self._closed = False
         self._wishes: dict[int, dict[str, Any]] = {}
@@ -42,12 +43,14 @@ class Handout:
         """Note files that are whole at the source."""
         with self._lock:
             self._divider.take(paths)
+        self.news.set()
 
     def close(self) -> None:
         """No more files will come; raise HostFailed where the manifest names some that never did."""
         with self._lock:
             missing = self._divider.missing
             self._closed = True
+        self.news.set()
         if missing:
             raise HostFailed(
                 f"{len(missing)} files of {self._cargo.place} never came to the source, {missing[0]} for one",
@@ -72,6 +75,11 @@ class Handout:
         self._pass_on(set(sealed))
         if closed and not self._wishes:
             self._seal()
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether the source seals something right now."""
+        return bool(self._wishes)
 
     def _wish(self, sealed: Collection[int]) -> None:
         self._wishes = {number: wish for number, wish in self._wishes.items() if number not in sealed}

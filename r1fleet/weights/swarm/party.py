@@ -45,7 +45,7 @@ class Party:
                 carried = (blobs[host],) if blobs and host in blobs else ()
                 queued[host] = member.session.submit(Call(module, args, become=member.become, blobs=carried))
         answers = {host: self._settled(host, future) for host, future in queued.items()}
-        return {host: answers.get(host) or self.lost[host] for host in given}
+        return {host: answers[host] if host in answers else self.lost[host] for host in given}
 
     def begin(self, args: Mapping[str, Mapping[str, Any]], wheels: Mapping[str, Blob]) -> dict[str, Answer]:
         """Start the program on hosts where it does not run."""
