@@ -16,6 +16,9 @@ from r1fleet import lab as labs
 from r1fleet.cache import cache_dir
 from r1fleet.errors import LabError
 from r1fleet.lab import Lab
+from r1fleet.local.session import LocalSession
+from tests.hubs import Fetching
+from tests.standins.hub import serve_hub
 
 LabFactory = Callable[..., Lab]
 
@@ -74,3 +77,26 @@ def own_lab(lab_name: str) -> Iterator[LabFactory]:
 def _take_down(name: str) -> None:
     if os.environ.get("R1FLEET_KEEP_LAB") != "1":
         labs.down(name)
+
+
+@pytest.fixture(scope="session")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSession]:
+    """Give an agent on this machine that finds nobody's token and no proxy."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MODELSCOPE_API_TOKEN", "http_proxy", "HTTP_PROXY"):
+            patch.delenv(name, raising=False)
+        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf")))
+        session = LocalSession("here")
+        session.start()
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def fetching(agent: LocalSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fetching]:
+    """Give a hub that serves nothing yet, and what fetches from it into a folder."""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MODELSCOPE_API_TOKEN", "HF_ENDPOINT", "MODELSCOPE_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    with serve_hub() as hub:
+        yield Fetching(agent, hub, tmp_path / "staging")

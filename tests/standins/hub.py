@@ -1,6 +1,6 @@
 """A hub of models on this machine that speaks as Hugging Face and ModelScope do, with a second server for big files.
 
-What the hubs' own clients see of it is compared with what r1fleet sees in tests/unit/test_weights_hub_clients.py.
+What the hubs' own clients see of it is compared with what r1fleet sees in tests/differential/test_hub_clients.py.
 """
 
 from __future__ import annotations

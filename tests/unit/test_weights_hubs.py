@@ -1,6 +1,6 @@
 """Fetching from hubs: every byte once, verified file by file, from whichever hub has the very same content.
 
-The hub is a stand-in on this machine; test_weights_hub_clients.py shows it to the hubs' own clients.
+The hub is a stand-in on this machine; tests/differential/test_hub_clients.py shows it to the hubs' own clients.
 """
 
 from __future__ import annotations
