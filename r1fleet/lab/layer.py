@@ -17,7 +17,7 @@ from r1fleet.lab.mounts import unmount_below
 from r1fleet.lab.shell import environment
 from r1fleet.lab.sources import apt_proxy
 
-PACKAGES = ("docker.io", "iptables", "libnuma1")
+PACKAGES = ("docker.io", "iptables", "libnuma1", "python3-venv")
 LAYER_SPACE = 1 << 30
 """What the layer may take while it is built, in bytes; 320 MB of it stay."""
 

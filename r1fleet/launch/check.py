@@ -13,6 +13,7 @@ from r1fleet.launch.plan import Plan
 from r1fleet.launch.record import runtime_name
 from r1fleet.launch.sites import is_address
 from r1fleet.preflight import Finding, Verdict
+from r1fleet.runtimes import kept_container, kept_name
 from r1fleet.status.record import folder_of
 from r1fleet.topology import is_loopback
 
@@ -30,6 +31,10 @@ def standing_checks(plan: Plan, host: str) -> list[dict[str, Any]]:
     programs = {rank.command.argv[0] for rank in plan.ranks if rank.node.host == host}
     if spec.environment_on_host:
         rows += [{"kind": "executable", "path": path} for path in sorted(programs) if path.startswith("/")]
+        rows.append({"kind": "marker", "paths": [f"{spec.venv}/{name}" for name in MARKERS]})
+    if runtime_name(plan) == "docker" and spec.container.keep:
+        _, digest = kept_container(plan.name, spec)
+        rows.append({"kind": "container", "name": kept_name(plan.name), "digest": digest, "paths": sorted(programs)})
         rows.append({"kind": "marker", "paths": [f"{spec.venv}/{name}" for name in MARKERS]})
     if runtime_name(plan) == "docker" and spec.image:
         rows.append({"kind": "image", "name": spec.image})

@@ -15,6 +15,7 @@ from r1fleet.launch.options import LaunchOptions
 from r1fleet.launch.plan import Plan, RankPlan
 from r1fleet.launch.sites import is_address
 from r1fleet.runtimes import RUNTIMES, HostFile, Process, Runtime, runtime_of
+from r1fleet.runtimes import runtime_name as recorded_name
 from r1fleet.status.record import DeploymentRecord, GangRecord, JudgeRecord, RankRecord, generation_folder
 from r1fleet.topology.gang import Gang
 
@@ -66,7 +67,7 @@ def record_of(plan: Plan, generation: int, options: LaunchOptions, python: str) 
         digest=plan.digest,
         generation=generation,
         engine=plan.deployment.engine,
-        runtime=runtime_name(plan),
+        runtime=recorded_name(plan.deployment),
         model=served_name(plan),
         endpoints=plan.endpoints,
         leader_first=engine.leader_stops_first,

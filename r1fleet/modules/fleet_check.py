@@ -52,6 +52,29 @@ def _image(row: dict[str, Any]) -> dict[str, Any]:
     return _answer(True, row["name"], done.text.strip().rpartition("sha256:")[2])
 
 
+def _container(row: dict[str, Any]) -> dict[str, Any]:
+    """Look whether a container that is kept is there, made as it is wanted now, and holds programs."""
+    name = row["name"]
+    shown = '{{index .Config.Labels "r1fleet.kept"}} {{.State.Running}}'
+    try:
+        done = process.run(["docker", "inspect", "--type", "container", "--format", shown, "--", name], timeout=30)
+        if done.rc:
+            return _answer(False, "the container %s is not there" % name)
+        digest, runs = done.text.split()[0], done.text.split()[-1] == "true"
+        if digest != row["digest"]:
+            return _answer(False, "the container %s was made with other settings" % name)
+        if not runs:
+            return _answer(True, "%s is stopped" % name)
+        for path in [path for path in row["paths"] if path.startswith("/")]:
+            if process.run(["docker", "exec", name, "test", "-x", path], timeout=30).rc:
+                return _answer(False, "%s is not in the container %s, or cannot be run" % (path, name))
+        if process.run(["docker", "exec", name, "python3", "-c", ""], timeout=30).rc:
+            return _answer(False, "the container %s has no python3" % name)
+    except ModuleFailed as failure:
+        return _answer(False, failure.msg)
+    return _answer(True, name)
+
+
 def _marker(row: dict[str, Any]) -> dict[str, Any]:
     return _answer(True, "", _first_hash(row["paths"]))
 
@@ -133,4 +156,5 @@ LOOKS = {
     "leftovers": _leftovers,
     "weights": _weights,
     "image": _image,
+    "container": _container,
 }

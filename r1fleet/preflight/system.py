@@ -167,6 +167,8 @@ def _size(count: int) -> str:
 CHECKS: Final = (
     Check("user", "a deployment", Verdict.FAIL, "the ranks' user is not there", "r1fleet provision INVENTORY",
           _answered("user")),
+    Check("container", "a kept container", Verdict.FAIL, "there is nowhere to start the engine",
+          "r1fleet stop {name}, then r1fleet provision INVENTORY --tags image,engine", _answered("container")),
     Check("executable", "a deployment in a venv", Verdict.FAIL, "the engine is not installed",
           "r1fleet provision INVENTORY",
           _answered("executable")),

@@ -7,12 +7,14 @@ from typing import Final
 
 from r1fleet.runtimes.docker import Docker
 from r1fleet.runtimes.interface import Runtime
+from r1fleet.runtimes.kept import Kept
 from r1fleet.runtimes.session import Session
 from r1fleet.runtimes.systemd import Systemd
 from r1fleet.spec import Deployment
 
 RUNTIMES: Final[Mapping[str, Runtime]] = {
     "docker": Docker(),
+    "kept": Kept(),
     "venv": Systemd(),
     "unsupervised": Session(),
 }
@@ -21,4 +23,9 @@ RUNTIMES: Final[Mapping[str, Runtime]] = {
 
 def runtime_of(deployment: Deployment) -> Runtime:
     """Return the runtime of a deployment whose defaults are resolved."""
-    return RUNTIMES[deployment.runtime or "venv"]
+    return RUNTIMES[runtime_name(deployment)]
+
+
+def runtime_name(deployment: Deployment) -> str:
+    """Name the runtime as records do."""
+    return "kept" if deployment.runtime == "docker" and deployment.container.keep else deployment.runtime or "venv"

@@ -59,6 +59,7 @@ class Container(_Written):
     privileged: bool | None = None
     gpus: Text | None = None
     user: Annotated[str, Field(pattern=r"^\d+(:\d+)?$")] | None = None
+    keep: bool = False
 
 
 class Job(_Written):

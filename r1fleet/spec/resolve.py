@@ -11,6 +11,8 @@ from r1fleet.spec.deployment import Container, Deployment
 
 WEIGHTS_DIR: Final = "/var/lib/r1fleet/weights"
 VENVS_DIR: Final = "/opt/r1fleet/venvs"
+KEPT_DIR: Final = "/opt/r1fleet/kept"
+"""Where environments of kept containers lie, by deployment: the same folder inside and on the host."""
 DEEPSEEK_SCRIPTS: Final = "/opt/r1fleet/DeepSeek-V3/inference"
 
 DEFAULT_PORTS: Mapping[str, int] = {
@@ -45,7 +47,7 @@ def resolve(name: str, deployment: Deployment, *, weights_dir: str = WEIGHTS_DIR
             "model_path": given.model_path or model_folder(given, weights_dir),
             "served_model_name": given.served_model_name or _served(given.model),
             "port": given.port or DEFAULT_PORTS.get(given.engine),
-            "venv": given.venv or (f"{VENVS_DIR}/{given.engine}" if runtime != "docker" else None),
+            "venv": given.venv or _venv(name, given, runtime),
             "scripts": given.scripts or (DEEPSEEK_SCRIPTS if given.engine == "deepseek" else None),
             "image": (given.image or _image(name, given)) if runtime == "docker" else given.image,
             "container": given.container.model_copy(update=_container(given, given.container)),
@@ -67,6 +69,12 @@ def _derived(given: Deployment, weights_dir: str) -> Deployment:
     folder = prepare.folder or f"{download}-{'bf16' if prepare.bf16 else 'overlaid'}"
     filled = prepare.model_copy(update={"download": download})
     return given.model_copy(update={"model_path": folder, "prepare": filled})
+
+
+def _venv(name: str, deployment: Deployment, runtime: str) -> str | None:
+    if runtime != "docker":
+        return f"{VENVS_DIR}/{deployment.engine}"
+    return f"{KEPT_DIR}/{name}/{deployment.engine}" if deployment.container.keep else None
 
 
 def model_folder(deployment: Deployment, weights_dir: str) -> str:

@@ -10,6 +10,7 @@ from r1fleet import lab as labs
 from r1fleet.lab import Lab
 from r1fleet.launch import lock_release
 from r1fleet.provision import Provisioned
+from tests.lab import boxed
 from tests.lab.reach import provision_lab
 from tests.lab.stages import NAME, Stage, equip
 
@@ -56,3 +57,12 @@ def stage(equipped: Lab) -> Iterator[Stage]:
     stage.transport.close()
     for host in stage.hosts:
         stage.sh(host, f"rm -rf /var/lib/r1fleet/{NAME}")
+
+
+@pytest.fixture(scope="session")
+def boxes(lab_name: str) -> Iterator[boxed.Stage]:
+    """Two hosts with docker engines and a rehearsal's image."""
+    name = f"{lab_name}-docker"
+    labs.down(name)
+    yield boxed.set_up(labs.up(name, hosts=2, docker=True, extra_vars={}))
+    labs.down(name)

@@ -170,7 +170,7 @@ def test_a_check_on_a_sound_and_on_a_faulty_host(
     assert "{" not in remedy.replace("{ipc: host}", "").replace("{memlock: -1}", "")
 
 
-ANSWERED = ("user", "executable", "input", "model", "weights-sound", "resolves", "leftovers")
+ANSWERED = ("user", "container", "executable", "input", "model", "weights-sound", "resolves", "leftovers")
 
 
 @pytest.mark.parametrize("name", ANSWERED)

@@ -21,7 +21,18 @@ def test_hosts_of_containers_get_docker_and_each_image_once(tmp_path: Path) -> N
         "provision_docker_hosts": ["a", "b"],
         "provision_images": {"a": ["lmsysorg/sglang:v0.5.23"], "b": ["lmsysorg/sglang:v0.5.23"]},
         "provision_environments": {},
+        "provision_containers": {},
     }
+
+
+def test_a_kept_container_is_made_with_an_environment_inside(tmp_path: Path) -> None:
+    (one,) = asked(tmp_path, f"{IMAGE}, container: {{keep: true}}")
+    found = brought_vars([one])
+    (box,), (row,) = found["provision_containers"]["a"], found["provision_environments"]["a"]
+    assert (box["name"], box["argv"][:2]) == ("r1fleet-d0-kept", ["docker", "run"])
+    assert f"r1fleet.kept={box['digest']}" in box["argv"]
+    assert (row["root"], row["exec"]) == ("/opt/r1fleet/kept/d0", box["exec"])
+    assert missing(one) is None
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from r1fleet.command import cmd
-from r1fleet.runtimes import RUNTIMES, Image, Process, ProcessState, notes_of, secrets_text
-from r1fleet.spec import Container
+from r1fleet.runtimes import RUNTIMES, Image, Process, ProcessState, kept_container, notes_of, secrets_text
+from r1fleet.spec import Container, Deployment, resolve
 
 SYSTEMD, DOCKER = RUNTIMES["venv"], RUNTIMES["docker"]
 FOLDER = "/var/lib/r1fleet/r1/7"
@@ -207,6 +207,65 @@ def test_devices_by_their_cdi_names_need_no_gpus_option() -> None:
 
 def test_a_container_runs_as_a_user_where_one_is_written() -> None:
     assert "--user 1000:1000" in " ".join(DOCKER.start(contained(Container(user="1000:1000"))).argv)
+
+
+def test_a_kept_container_holds_a_keeper_for_each_rank() -> None:
+    kept = RUNTIMES["kept"]
+    own = contained(Container(keep=True, user="1000:1000"), secrets=f"{FOLDER}/s")
+
+    start, inside = kept.start(own).argv, f"{FOLDER}/r1fleet-r1-0-1.session.json"
+
+    assert start[:5] == (
+        "sh",
+        "-c",
+        'docker start "$1" >/dev/null && shift && exec docker exec "$@"',
+        "sh",
+        "r1fleet-r1-kept",
+    )
+    assert start[5:10] == ("--user", "0", "--env", "R1FLEET_UNIT=r1fleet-r1-0-1", "r1fleet-r1-kept")
+    assert start[-3:] == ("start", inside, f"{FOLDER}/session")
+    config = json.loads({file.path: file.content for file in kept.files(own)}[inside])
+    assert (config["user"], config["exit_record"]) == ("1000:1000", own.exit_record)
+
+
+def test_a_container_is_kept_with_what_launches_write_its_environment_and_the_models() -> None:
+    written = Deployment(
+        engine="sglang",
+        model="org/m",
+        hosts="gpu",
+        image="i:1",
+        container=Container(keep=True, ulimits={}, ipc="private"),
+    )
+    asked = resolve("r1", written)
+
+    made, digest = kept_container("r1", asked)
+
+    assert asked.venv == "/opt/r1fleet/kept/r1/sglang"
+    assert (
+        made.lines()
+        == f"""\
+docker run \\
+    --detach \\
+    --init \\
+    --label r1fleet.deployment=r1 \\
+    --label r1fleet.kept={digest} \\
+    --name r1fleet-r1-kept \\
+    --restart unless-stopped \\
+    --log-driver json-file \\
+    --log-opt max-size=10m \\
+    --log-opt max-file=2 \\
+    --network host \\
+    --ipc private \\
+    --shm-size 32g \\
+    --gpus all \\
+    --volume /var/lib/r1fleet/r1:/var/lib/r1fleet/r1 \\
+    --volume /opt/r1fleet/kept/r1:/opt/r1fleet/kept/r1 \\
+    --volume /var/lib/r1fleet/weights:/var/lib/r1fleet/weights:ro \\
+    --workdir / \\
+    --entrypoint /bin/sh i:1 \\
+    -c 'exec sleep infinity'"""
+    )
+    assert kept_container("r1", asked.model_copy(update={"image": "i:2"}))[1] != digest
 
 
 def test_settings_without_effect_are_told() -> None:
