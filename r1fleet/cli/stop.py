@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from r1fleet.cli import options
 from r1fleet.cli.fleet import Reach, access, fleets, launched
 from r1fleet.console import renderer
+from r1fleet.errors import UsageError
 from r1fleet.events import Note
-from r1fleet.launch import StopReport
+from r1fleet.launch import StopReport, stop_orphans
 from r1fleet.launch import stop as stop_everywhere
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -18,6 +21,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 def stop(
     deployment: options.Deployment = None,
     inventories: options.Inventories = None,
+    orphans: Annotated[
+        bool, typer.Option("--orphans", help="Stop what runs there by r1fleet's names and no plan on its host knows.")
+    ] = False,
     yes: options.Yes = False,
     ask_become: options.AskBecome = False,
     accept_new: options.AcceptNew = False,
@@ -26,12 +32,16 @@ def stop(
 ) -> int:
     """Stop a deployment: whole process groups, 20 s before they are killed, and a look that nothing is left."""
     reach = Reach(ask_become=ask_become, accept_new=accept_new)
+    if orphans and deployment:
+        raise UsageError("--orphans stops what belongs to no deployment", hint="leave the name out")
     fleet, name = launched(fleets(inventories, reach), deployment)
-    options.confirm(f"stop {name or 'what runs'} on {fleet.inventory.name}", yes=yes)
+    what = "what no plan names" if orphans else name or "what runs"
+    options.confirm(f"stop {what} on {fleet.inventory.name}", yes=yes)
     way = access(reach)
     try:
         with renderer("json" if as_json else output) as console:
-            report = stop_everywhere(fleet.hosts.values(), way, console, name)
+            hosts = fleet.hosts.values()
+            report = stop_orphans(hosts, way, console) if orphans else stop_everywhere(hosts, way, console, name)
             for host, why in report.left.items():
                 console(Note(f"not confirmed stopped: {why}", "error", host))
             console(Note(_closing(report)))

@@ -42,9 +42,8 @@ def run(ctx: Context) -> dict[str, Any]:
     names = [ctx.args["deployment"]] if ctx.args["deployment"] else _folders(root)
     found = [_deployment(ctx, os.path.join(root, name), name, groups) for name in names]
     ranks = [rank for one in found for rank in one["ranks"]]
-    known = {rank["name"] for rank in ranks}
     if asked:
-        _gpus.give(asked, ranks, {name: members(groups, name) for name in known})
+        _gpus.give(asked, ranks, {rank["name"]: members(groups, rank["name"]) for rank in ranks})
     return {
         "changed": False,
         "now": time.time(),
@@ -52,7 +51,7 @@ def run(ctx: Context) -> dict[str, Any]:
         "boot_id": _text("/proc/sys/kernel/random/boot_id"),
         "python": sys.executable,
         "deployments": [one for one in found if one["current"] or one["lock"] or one["problem"]],
-        "strays": _strays(ctx, groups, known) if ctx.args["glance"] else [],
+        "strays": _strays(ctx, groups, _named(found)) if ctx.args["glance"] else [],
     }
 
 
@@ -165,20 +164,28 @@ def _first_error(stream: Any) -> str:
 
 
 def _strays(ctx: Context, groups: dict[int, set[str]], known: set[str]) -> list[dict[str, Any]]:
-    found: dict[str, int] = {}
+    """Count the processes of what no plan here names: services, containers (ended ones, too), sessions."""
+    found = dict.fromkeys(_containers(ctx), 0)
     for names in groups.values():
-        for word in names:
-            found[word] = found.get(word, 0) + 1
-    rows = [{"name": name, "processes": count} for name, count in sorted(found.items())]
-    return [row for row in rows if row["name"] not in known] + _containers(ctx, known)
+        for name in names:
+            found[name] = found.get(name, 0) + 1
+    return [{"name": name, "processes": count} for name, count in sorted(found.items()) if name not in known]
 
 
-def _containers(ctx: Context, known: set[str]) -> list[dict[str, Any]]:
+def _containers(ctx: Context) -> list[str]:
     if not os.path.exists("/var/run/docker.sock"):
         return []
-    done = ctx.run(["docker", "ps", "--filter", "name=^r1fleet-", "--format", "{{.Names}}"])
-    names = done.text.split() if done.rc == 0 else []
-    return [{"name": name, "processes": 0} for name in names if name not in known]
+    done = ctx.run(["docker", "ps", "--all", "--filter", "name=^r1fleet-", "--format", "{{.Names}}"])
+    return done.text.split() if done.rc == 0 else []
+
+
+def _named(found: list[dict[str, Any]]) -> set[str]:
+    """Collect the names that plans on this host account for: ranks, judges, and containers that are kept."""
+    known = {rank["name"] for one in found for rank in one["ranks"]}
+    for one in found:
+        known.add("r1fleet-%s-kept" % one["name"])
+        known.update(gang["judge"]["name"] for gang in (one["plan"] or {}).get("gangs", ()))
+    return known
 
 
 def _generations(folder: str) -> int:

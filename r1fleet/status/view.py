@@ -86,6 +86,11 @@ class HostView:
     deployments: tuple[DeploymentView, ...]
     strays: tuple[str, ...]
 
+    @property
+    def orphans(self) -> tuple[str, ...]:
+        """The names of strays."""
+        return tuple(stray.partition(" ")[0] for stray in self.strays)
+
     def deployment(self, name: str) -> DeploymentView | None:
         """Pick one deployment."""
         return next((view for view in self.deployments if view.name == name), None)

@@ -206,8 +206,11 @@ def test_an_api_key_reaches_the_ranks_and_the_judge_and_no_other_eye(stage: Stag
     for host in stage.hosts:
         readable = f"runuser -u nobody -- grep -rls 's3c[r]' /var/lib/r1fleet/{NAME}"
         processes = "cat /proc/[0-9]*/cmdline | grep -c 's3c[r]'"
-        units = f"systemctl cat 'r1fleet-{NAME}-*' | grep -c 's3c[r]'"
-        assert stage.sh(host, f"{readable}; {processes}; {units}; true") == "0\n0"
+        units = f"systemctl cat 'r1fleet-{NAME}-*'; systemctl show 'r1fleet-{NAME}-*'; journalctl --no-pager -b"
+        kept = f"find /var/lib/r1fleet/{NAME} /run/systemd/transient -type f ! -name '*.secrets' -exec cat {{}} +"
+        environ = "runuser -u nobody -- cat /proc/[0-9]*/environ 2>/dev/null"
+        told = f"{{ {units}; {kept}; {environ}; }} | grep -ac 's3c[r]'"
+        assert stage.sh(host, f"{readable}; {processes}; {told}; true") == "0\n0"
         modes = stage.sh(host, f"find /var/lib/r1fleet/{NAME} -name '*.secrets' -printf '%m %u'")
         assert modes == "400 lab"
 

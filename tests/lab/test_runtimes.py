@@ -9,7 +9,7 @@ import pytest
 from r1fleet import lab as labs
 from r1fleet.errors import LabError, PreflightFailed
 from r1fleet.lab import Lab
-from r1fleet.launch import GangFailed
+from r1fleet.launch import GangFailed, stop_orphans
 from r1fleet.spec import Container
 from tests.lab.boxed import MAKE_IMAGE, NAME, Stage, copy_image
 from tests.lab.ground import eventually
@@ -73,6 +73,26 @@ def test_a_container_shares_what_was_written_and_the_key_is_nowhere_but_in_its_f
     ]
 
 
+def test_what_no_plan_names_any_more_is_seen_and_ended(stage: Stage) -> None:
+    stage.launch(stage.plan(hosts=("h1",)))
+    stage.launch(stage.plan(hosts=("h2",), runtime="unsupervised", stop_seconds=2))
+    for host in stage.hosts:
+        stage.sh(host, f"rm -r /var/lib/r1fleet/{NAME}")
+    stage.sh("h2", "systemd-run --quiet --unit r1fleet-old-0-1 sleep 1000")
+
+    seen = {row.host: row.strays for row in stage.status().hosts}
+    assert [stray.split()[0] for stray in seen["h1"]] == [f"r1fleet-{NAME}-0-0"]
+    assert [stray.split()[0] for stray in seen["h2"]] == [f"r1fleet-{NAME}-0-0", "r1fleet-old-0-1"]
+
+    report = stop_orphans(stage.hosts.values(), stage.access, stage.events.append)
+    assert (report.stopped, report.left) == (("h1", "h2"), {})
+    assert stage.left() == ""
+    assert not any(row.strays for row in stage.status().hosts)
+    again = stop_orphans(stage.hosts.values(), stage.access, stage.events.append)
+    assert again.message == "nothing runs there that no plan names"
+
+
+@pytest.mark.slow
 def test_a_rank_that_ends_is_named_with_its_error_and_all_are_stopped(stage: Stage) -> None:
     with pytest.raises(GangFailed) as told:
         stage.launch(stage.plan(env={"REHEARSAL_DIES": "1"}))
@@ -82,6 +102,7 @@ def test_a_rank_that_ends_is_named_with_its_error_and_all_are_stopped(stage: Sta
     assert stage.left() == ""
 
 
+@pytest.mark.slow
 def test_an_image_that_is_not_the_same_everywhere_starts_nothing(stage: Stage) -> None:
     stage.sh("h2", MAKE_IMAGE)
     try:
