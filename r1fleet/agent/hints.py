@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from typing import Any, Dict, Tuple
 
 _PLAIN = (
-    "IO Any Callable Dict FrozenSet Generic Iterable Iterator List Mapping MutableMapping NoReturn Optional Pattern"
-    " Sequence Set Tuple Type TypeVar Union cast"
+    "IO Any BinaryIO Callable Dict FrozenSet Generator Generic Iterable Iterator List Mapping MutableMapping NoReturn"
+    " Optional Pattern Sequence Set Tuple Type TypeVar Union cast"
 )
 
 

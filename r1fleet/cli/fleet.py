@@ -16,8 +16,8 @@ from r1fleet.cli.extra_vars import parse_extra_vars
 from r1fleet.cli.options import secret
 from r1fleet.errors import UsageError
 from r1fleet.inventory import Host, Inventory, load
+from r1fleet.inventory.declared import deployment_names
 from r1fleet.inventory.known import remembered
-from r1fleet.launch.build import deployment_names
 from r1fleet.playbook import resolve
 from r1fleet.status import Access, root_on
 

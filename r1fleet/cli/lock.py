@@ -10,7 +10,7 @@ import typer
 
 from r1fleet.cli import options
 from r1fleet.cli.fleet import Reach, access, fleets, one_deployment
-from r1fleet.console.views import columns
+from r1fleet.console.tables import columns
 from r1fleet.launch import HeldLock, lock_release, lock_status
 from r1fleet.weights.held import NAME as SYNC
 

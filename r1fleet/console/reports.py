@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from r1fleet.console.tables import columns
 from r1fleet.console.text import clean, one_line
-from r1fleet.console.views import columns
 from r1fleet.errors import FleetError
 from r1fleet.facts.report import Report
 from r1fleet.launch.preflight import Preflight

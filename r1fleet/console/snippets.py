@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from r1fleet.inventory.addresses import is_loopback
 from r1fleet.status import DeploymentRow, GangRow, StatusReport
-from r1fleet.topology import is_loopback
 
 _ASK = "Say hello."
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from r1fleet.console.tables import columns, painted
 from r1fleet.console.text import clean, duration, one_line, size
-from r1fleet.console.views import columns, painted
-from r1fleet.launch.failure import CONSEQUENCE
 from r1fleet.status import DeploymentRow, GangRow, RankRow, StatusReport
+from r1fleet.status.judge import CONSEQUENCE
 
 
 def status_lines(report: StatusReport, *, colour: bool = False) -> Iterator[str]:

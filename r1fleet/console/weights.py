@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
+from r1fleet.console.tables import columns
 from r1fleet.console.text import duration, one_line, size
-from r1fleet.console.views import columns
 from r1fleet.weights import Brought, Entry, HostRow, ModelPlan, Shelf, SyncPlan
 
 

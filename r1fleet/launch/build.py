@@ -12,6 +12,8 @@ from r1fleet.engines import Engine, RankRequest, beyond, engine_of, is_interacti
 from r1fleet.errors import SpecError
 from r1fleet.facts import HostFacts
 from r1fleet.inventory import Host, Inventory
+from r1fleet.inventory.addresses import is_loopback
+from r1fleet.inventory.declared import deployment_names
 from r1fleet.launch.conflicts import refuse_conflicts, refuse_own
 from r1fleet.launch.explain import explanation, notes
 from r1fleet.launch.plan import Plan, RankPlan, digest_of
@@ -21,7 +23,7 @@ from r1fleet.runtimes import HostFile, Image, Process
 from r1fleet.spec import Deployment, deployments, resolve
 from r1fleet.spec.resolve import WEIGHTS_DIR, image_version
 from r1fleet.status.record import folder_of
-from r1fleet.topology import Gang, ModelShape, Node, is_loopback, known_shape, plan_gangs
+from r1fleet.topology import Gang, ModelShape, Node, known_shape, plan_gangs
 from r1fleet.topology.models import as_bf16
 
 RDMA: Final = "/dev/infiniband"
@@ -61,13 +63,6 @@ def build(
     refuse_foreign(gangs, known)
     made = _Ranks(name, deployment, engine, shape)
     return replace(made.plan(inventory.name, gangs), without_systemd=without)
-
-
-def deployment_names(inventory: Inventory, variables_of: Variables) -> tuple[str, ...]:
-    """Return the names of all deployments that the inventory's hosts hold, in order."""
-    written = (variables_of(host).get("deployments") for host in inventory.hosts.values())
-    found = (str(name) for names in written if isinstance(names, Mapping) for name in names)
-    return tuple(dict.fromkeys(found))
 
 
 def _written(

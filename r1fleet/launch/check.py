@@ -9,13 +9,13 @@ from typing import Any
 from r1fleet.engines import takes_key
 from r1fleet.errors import PreflightFailed
 from r1fleet.events import Note
+from r1fleet.inventory.addresses import is_loopback
 from r1fleet.launch.plan import Plan
 from r1fleet.launch.record import runtime_name
 from r1fleet.launch.sites import is_address
 from r1fleet.preflight import Finding, Verdict
 from r1fleet.runtimes import kept_container, kept_name
 from r1fleet.status.record import folder_of
-from r1fleet.topology import is_loopback
 
 MANIFESTS = (".r1fleet-manifest.json",)
 MARKERS = ("r1fleet.json",)

@@ -10,17 +10,9 @@ from typing import Any
 
 from r1fleet.engines import Progress
 from r1fleet.errors import ExitCode, HostFailed, Where
-from r1fleet.status.judge import ended, find_rank
+from r1fleet.status.judge import CONSEQUENCE, ended, find_rank
 from r1fleet.status.record import DeploymentRecord, RankRecord
 from r1fleet.status.view import DeploymentView, RankView
-
-CONSEQUENCE = re.compile(
-    r"(closed|reset|broken) by peer|peer has gone|connection (was )?(closed|reset|refused|lost)|broken pipe"
-    r"|recvValue failed|TCPStore|DistStoreError|remote process|timed? ?out|EngineDeadError|cancelled",
-    re.IGNORECASE,
-)
-"""What a rank says when another rank has gone; the cause stands in the other rank's log."""
-
 
 ADVICE: Mapping[str, str] = MappingProxyType(
     {

@@ -10,7 +10,8 @@ from typing import Any
 from r1fleet.errors import SpecError, Where
 from r1fleet.facts import HostFacts
 from r1fleet.inventory import Host
-from r1fleet.topology import FROM_FACTS, Gang, Site, is_loopback, machine_of
+from r1fleet.inventory.addresses import is_loopback
+from r1fleet.topology import FROM_FACTS, Gang, Site, machine_of
 
 
 def site_of(host: Host, variables: Mapping[str, Any], facts: HostFacts | None) -> Site:

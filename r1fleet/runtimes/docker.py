@@ -6,14 +6,16 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from r1fleet.agent.processes import UNIT
 from r1fleet.command import Command, cmd
 from r1fleet.errors import SpecError
 from r1fleet.runtimes.entry import entry_path, entry_text
 from r1fleet.runtimes.interface import HostFile, Image, Process, ProcessState
-from r1fleet.spec import Container
+
+if TYPE_CHECKING:  # pydantic takes long to import, and whoever only looks at processes needs none of it
+    from r1fleet.spec import Container
 
 NO_GPUS: Final = "none"
 _CDI: Final = re.compile(r"[\w.-]+\.[\w.-]+/[\w.-]+=[\w.:-]+(,[\w.-]+\.[\w.-]+/[\w.-]+=[\w.:-]+)*")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from r1fleet.command import Command
-from r1fleet.spec import Container
+
+if TYPE_CHECKING:  # pydantic takes long to import, and whoever only looks at processes needs none of it
+    from r1fleet.spec import Container
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from r1fleet.runtimes.docker import Docker
 from r1fleet.runtimes.interface import Runtime
 from r1fleet.runtimes.kept import Kept
 from r1fleet.runtimes.session import Session
 from r1fleet.runtimes.systemd import Systemd
-from r1fleet.spec import Deployment
+
+if TYPE_CHECKING:  # pydantic takes long to import, and whoever only looks at processes needs none of it
+    from r1fleet.spec import Deployment
 
 RUNTIMES: Final[Mapping[str, Runtime]] = {
     "docker": Docker(),

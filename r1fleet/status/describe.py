@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from r1fleet.engines import progress
 from r1fleet.errors import HostUnreachable
 from r1fleet.inventory import Inventory
-from r1fleet.spec.read import RESERVED
 from r1fleet.status.judge import (
     DONE,
     FAILED,
@@ -39,7 +38,7 @@ def deployment_row(inventory: Inventory, name: str, seen: Survey) -> DeploymentR
     if record is None:
         problems = [f"{host}: {view.problem}" for host, view in seen.views(name).items() if view.problem]
         state = FAILED if problems else "locked"
-        doing = "models are being brought" if name in RESERVED else "nothing has been started yet"
+        doing = "models are being brought" if name in _reserved() else "nothing has been started yet"
         return DeploymentRow(inventory.name, name, state, "; ".join(problems) or doing, lock=lock)
     views = seen.current_views(record)
     state, detail = deployment_state(record, views, seen.absent(record))
@@ -86,6 +85,11 @@ def nothing(inventories: Sequence[Inventory], hosts: Sequence[HostRow], deployme
     return f"{what} has been launched on {names}." + (f" {away} of {len(hosts)} hosts did not answer." if away else "")
 
 
+def _reserved() -> Sequence[str]:
+    # What deployments may say takes long to import, and is asked for only where nothing of one is known.
+    return tuple(importlib.import_module("r1fleet.spec.read").RESERVED)
+
+
 def _written(seen: Survey, views: Mapping[str, DeploymentView]) -> tuple[float, float]:
     """Return when the state was last written, and how long ago that is by the clock of the host that wrote it."""
     marker = newest(view.current for view in views.values())
@@ -105,13 +109,18 @@ def _rank(record: DeploymentRecord, rank: RankRecord, seen: Survey) -> RankRow:
         return row
     return replace(
         row,
-        phase=str(progress(record.engine, found.log["tail"]) or "") if state == RUNNING else "",
+        phase=_far(record.engine, found.log["tail"]) if state == RUNNING else "",
         pid=found.process.pid,
         seconds=found.seconds,
         resident=found.resident,
         gpus=found.gpus,
         first_error="" if state in (READY, STOPPED, DONE) else found.log["first_error"],
     )
+
+
+def _far(engine: str, lines: Sequence[str]) -> str:
+    # Engines take longer to import than all the rest of a status, and are asked only of ranks on their way.
+    return str(importlib.import_module("r1fleet.engines").progress(engine, lines) or "")
 
 
 def _ready(record: DeploymentRecord, rank: RankRecord, seen: Survey) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -13,6 +14,13 @@ RUNNING, DONE = "running", "done"
 """A job's own states: its ranks have met; all of them have ended with 0."""
 STANDING = frozenset({STARTING, READY, RUNNING, DEGRADED})
 """States in which something of a generation runs."""
+
+CONSEQUENCE = re.compile(
+    r"(closed|reset|broken) by peer|peer has gone|connection (was )?(closed|reset|refused|lost)|broken pipe"
+    r"|recvValue failed|TCPStore|DistStoreError|remote process|timed? ?out|EngineDeadError|cancelled",
+    re.IGNORECASE,
+)
+"""What a rank says when another rank has gone; the cause stands in the other rank's log."""
 
 SILENT = "its host does not answer"
 NOTHING: Mapping[str, str] = MappingProxyType({})

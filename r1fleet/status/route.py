@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from r1fleet.agent.chat import converse, generate
 from r1fleet.agent.completion import NoAnswer
 from r1fleet.errors import FleetError, HostFailed, Where
+from r1fleet.inventory.addresses import is_loopback
 from r1fleet.status.contact import Contact
 from r1fleet.status.record import DeploymentRecord, GangRecord
-from r1fleet.topology import is_loopback
 from r1fleet.transport import Reply
 
 DIRECT_SECONDS = 3.0

@@ -2,7 +2,7 @@
 
 from r1fleet.topology.divide import Division, Undivided, divide
 from r1fleet.topology.gang import FROM_FACTS, Considered, Gang, Node, Parallelism
-from r1fleet.topology.gangs import Site, is_loopback, machine_of, plan_gangs
+from r1fleet.topology.gangs import Site, machine_of, plan_gangs
 from r1fleet.topology.ground import Demand, Ground, demand_of
 from r1fleet.topology.known import MODELS, KnownModel, known_shape
 from r1fleet.topology.machines import CARDS, Card, Machine, declared_machine
@@ -30,7 +30,6 @@ __all__ = [
     "demand_of",
     "divide",
     "gib",
-    "is_loopback",
     "known_shape",
     "lacking",
     "machine_of",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from r1fleet.errors import SpecError
+from r1fleet.inventory.addresses import is_loopback
 from r1fleet.spec import AUTO, Deployment
 from r1fleet.topology.divide import Division, divide
 from r1fleet.topology.gang import FROM_FACTS, Gang, Node, Parallelism
@@ -75,16 +75,6 @@ def _refuse_loopback(name: str, groups: Sequence[Sequence[Site]]) -> None:
                     "which is every host's own loopback address",
                     hint=f"set r1fleet_address (or ansible_host) of {site.host} to an address the others can reach",
                 )
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether an address is a host's own loopback."""
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _machine(name: str, deployment: Deployment, sites: Sequence[Site], hosts: int) -> Machine:

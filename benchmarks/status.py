@@ -1,0 +1,63 @@
+"""How long `r1fleet status` takes for many hosts, as a multiple of merely connecting and running Python there."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import rehearsal
+from benchmarks.measure import spread, timed
+from benchmarks.peers import hand_out
+from r1fleet import lab
+from r1fleet.lab import Lab
+
+LAB = "bench-status"
+
+
+def main() -> None:
+    """Measure an idle fleet, then one on which every host has a rank of one gang."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.status")
+    parser.add_argument("--hosts", type=int, nargs="+", default=[2, 64], help="sizes of fleets")
+    parser.add_argument("--runs", type=int, default=3, help="rounds; in each, both run once")
+    given = parser.parse_args()
+    made = lab.up(LAB, hosts=max(given.hosts), extra_vars={})
+    try:
+        for hosts in given.hosts:
+            with tempfile.TemporaryDirectory(prefix="r1bench-") as name:
+                _compare(made, Path(name), hosts, given.runs)
+    finally:
+        lab.down(LAB)
+
+
+def _compare(made: Lab, folder: Path, hosts: int, runs: int) -> None:
+    hand_out(made, folder, hosts)
+    _round(made, folder, hosts, runs, "nothing launched")
+    rehearsal.equip(folder)
+    rehearsal.start(made, folder)
+    _round(made, folder, hosts, runs, "a rank on each")
+    timed([sys.executable, "-m", "r1fleet", "stop", rehearsal.NAME, "-y", "-i", str(folder / "hosts.yaml")], made)
+
+
+def _round(made: Lab, folder: Path, hosts: int, runs: int, what: str) -> None:
+    bare, ours, cpu, theirs = [], [], [], []
+    argv = [sys.executable, "-m", "r1fleet", "status", "-i", str(folder / "hosts.yaml")]
+    timed(argv, made, hosts=hosts)  # Python keeps what it compiles
+    load = os.getloadavg()[0]
+    for _ in range(runs):
+        bare.append(float(timed([sys.executable, "-m", "benchmarks.bare", str(folder / "hosts.json")], made).output))
+        run = timed(argv, made, hosts=hosts)
+        ours.append(run.seconds)
+        cpu.append(run.cpu)
+        theirs.append(1000 * run.host_cpu)
+    ratios = [mine / one for mine, one in zip(ours, bare, strict=True)]
+    print(f"{hosts} hosts, {what}, load average {load:.1f}: bare connect {spread(bare)} s, status {spread(ours)} s,")
+    print(f"  to bare {spread(ratios)}; controller CPU {spread(cpu)} s, host CPU {spread(theirs)} ms", flush=True)
+
+
+if __name__ == "__main__":
+    main()
