@@ -17,11 +17,14 @@ from r1fleet.console import renderer
 from r1fleet.console.interface import Renderer
 from r1fleet.console.weights import brought_lines, sync_lines
 from r1fleet.errors import UsageError
+from r1fleet.launch.options import who
 from r1fleet.provision.library import libtorrent_wheel
 from r1fleet.weights import Brought, Model, SyncOptions, SyncPlan, bring, chosen, models_of, within
+from r1fleet.weights.look import hosts_of
 from r1fleet.weights.planned import planner
 from r1fleet.weights.sources import parse_source
 from r1fleet.weights.swarm import SwarmSettings
+from r1fleet.weights.transfers import stop_transfers
 from r1fleet.weights.wanted import wanted
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)([kKmMgG]?)")
@@ -73,6 +76,9 @@ def sync(
             show_default=False,
         ),
     ] = "",
+    stop: Annotated[
+        bool, typer.Option("--stop", help="End transfers that hosts go on with by themselves; what has come stays.")
+    ] = False,
     limit: options.Limit = None,
     check: options.Check = False,
     extra_vars: options.ExtraVars = None,
@@ -96,6 +102,9 @@ def sync(
     try:
         with renderer("json" if as_json else output, verbosity=verbose) as console:
             for fleet, models in jobs:
+                if stop:
+                    codes.append(int(stop_transfers(hosts_of(models), way, console, who())))
+                    continue
                 plan_of = planner(fleet.inventory, fleet.variables_of)
                 kept = replace(given, controller=fleet.inventory.host("localhost"), plan_of=plan_of)
                 done = bring(models, way, console, kept, partial(_show, console, fleet.inventory.name, as_json=as_json))

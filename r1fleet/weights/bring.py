@@ -258,7 +258,7 @@ class _Bringing:
             swarm.leave()
             raise Interrupted(
                 "no longer followed; what the hosts send each other goes on by itself",
-                hint="r1fleet sync takes it up again, and ends with what is still missing",
+                hint="r1fleet sync takes it up again and publishes; r1fleet sync --stop ends it",
             ) from None
 
     def _flip(self, model: Model) -> None:
