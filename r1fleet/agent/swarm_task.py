@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from queue import SimpleQueue
 from typing import Any, Dict, List, Set
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _CALL_AGAIN = (6, 12, 24, 60)
 """After how many looks a peer that did not answer is called again."""
 _MOST_REPAIRS = 3
+_WRITE_LOOKS, _WRITE_PAUSE = 100, 0.1
 
 
 class Task:
@@ -194,6 +196,7 @@ class Keeper(threading.Thread):
 
     def _verify(self, task: Task, row: Dict[str, Any]) -> None:
         path = os.path.join(task.folder, row["path"])
+        _await_written(path, row["size"])
         if self._proved(path, row):
             task.verified.add(row["path"])
         elif task.repairs < _MOST_REPAIRS:
@@ -207,3 +210,11 @@ class Keeper(threading.Thread):
         flush(path)
         self.record.note(path, row["sha256"])
         return True
+
+
+def _await_written(path: str, size: int) -> None:
+    """Wait a moment for what the library has checked and not yet written: a flush returns before it is done."""
+    for _ in range(_WRITE_LOOKS):
+        if os.path.exists(path) and os.path.getsize(path) >= size:
+            return
+        time.sleep(_WRITE_PAUSE)

@@ -1,0 +1,172 @@
+"""What a sync decides before it touches anything, and what prune may take: pure, from told values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from r1fleet.cli.sync import rate_of
+from r1fleet.command import cmd
+from r1fleet.errors import SpecError, UsageError
+from r1fleet.inventory import Host
+from r1fleet.runtimes.once import once
+from r1fleet.spec import Deployment, resolve
+from r1fleet.topology import known_shape
+from r1fleet.topology.models import as_bf16
+from r1fleet.weights import HostRow, Model, ModelPlan, SyncPlan, chosen, models_of, within
+from r1fleet.weights.plan import LACKS, Origin, Room, problems
+from r1fleet.weights.prepare import Derived, is_prepared, refuse_clashes, weight_of
+from r1fleet.weights.shared import prefetch_note
+from r1fleet.weights.shelf import LINK, PARTIAL, SEALED, UNSEALED, Entry, Shelf, _names, unused
+from r1fleet.weights.wanted import Wanted
+
+GIB = 1 << 30
+A, B, C = (Host(name) for name in "abc")
+
+
+def wanted(name: str, *hosts: Host, **spec: Any) -> Wanted:
+    written = Deployment.model_validate({"engine": "vllm", "accelerator": "cpu", "hosts": "all", **spec})
+    return Wanted(name, resolve(name, written), hosts)
+
+
+def test_deployments_of_one_model_share_its_folder_and_their_hosts_add_up() -> None:
+    one, other = wanted("one", A, B, model="org/m"), wanted("two", B, C, model="org/m", port=8001)
+    (model,) = models_of([one, other])
+    assert [host.name for host in model.hosts] == ["a", "b", "c"]
+    assert model.deployments == ("one", "two")
+    assert within([model], ["c"])[0].hosts == (C,)
+
+
+def test_two_models_in_one_folder_are_refused() -> None:
+    pair = [wanted(name, A, model=f"org/{name}", model_path="/srv/m") for name in ("one", "two")]
+    with pytest.raises(SpecError, match="in one folder"):
+        models_of(pair)
+
+
+def test_a_name_that_means_nothing_is_refused_with_the_nearest() -> None:
+    models = models_of([wanted("serve", A, model="org/model")])
+    assert chosen(models, model="org/model@main") == models
+    with pytest.raises(UsageError, match="did you mean serve"):
+        chosen(models, deployment="serv")
+    with pytest.raises(UsageError, match="did you mean org/model"):
+        chosen(models, model="org/modell")
+
+
+def plan_of(*rows: HostRow, size: int = GIB, **more: Any) -> SyncPlan:
+    model = Model("org/m", "main", "/srv/m", (A, B), ("serve",), ("sglang",))
+    return SyncPlan((ModelPlan(model, size, rows, Origin("a", "hf"), **more),))
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (HostRow("b", LACKS, needs=GIB, room=Room(2 * GIB, "xfs", "/dev/sda")), None),
+        (HostRow("b", LACKS, needs=GIB, room=Room(GIB, "xfs", "/dev/sda")), "1.0 GiB free, and 1.1 GiB are needed"),
+        (HostRow("b", LACKS, needs=GIB, room=Room(9 * GIB, "nfs", "s:/w", read_only=True)), "read-only"),
+        (HostRow("b", LACKS, needs=GIB, problem="/srv: Input/output error"), "Input/output error"),
+    ],
+)
+def test_what_stands_in_the_way_of_a_host_is_found_before_a_byte_moves(row: HostRow, told: str | None) -> None:
+    found = dict(problems(plan_of(row)))
+    assert (told in found["b"]) if told else not found
+
+
+def test_two_models_on_one_disk_need_room_for_both() -> None:
+    row = HostRow("b", LACKS, needs=GIB, room=Room(GIB + GIB // 2, "xfs", "/dev/sda"))
+    single = plan_of(row).models[0]
+    other = replace(single, model=replace(single.model, path="/srv/n"))
+    assert not list(problems(SyncPlan((single,))))
+    assert "2.1 GiB are needed" in dict(problems(SyncPlan((single, other))))["b"]
+
+
+def test_storage_that_hosts_share_brings_the_engines_own_option() -> None:
+    alone = HostRow("a", LACKS, needs=GIB)
+    assert prefetch_note(plan_of(alone).models[0]) == ""
+    sharing = plan_of(alone, HostRow("b", "shares", by="a")).models[0]
+    assert "weight-loader-prefetch-checkpoints" in prefetch_note(sharing)
+    without = replace(sharing, model=replace(sharing.model, engines=("lmdeploy",)))
+    assert prefetch_note(without) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "is_named"),
+    [
+        ("/w/org--m@main", True),
+        ("--model=/w/org--m@main/config.json", True),
+        ('model_path: "/w/org--m@main"', True),
+        ("/w/org--m@main-mp16/model0.safetensors", False),
+        ("/w/org--m@mainline", False),
+        ("/other/org--m@main", False),
+    ],
+)
+def test_a_folder_is_used_where_a_text_names_it_or_something_in_it(text: str, is_named: bool) -> None:
+    assert _names(text, "/w/org--m@main") is is_named
+
+
+NOW = 1_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("entry", "goes"),
+    [
+        (Entry("a", "/w/m", SEALED, 1), True),
+        (Entry("a", "/w/m", SEALED, 1, users=("serve",)), False),
+        (Entry("a", "/w/m", UNSEALED, 1), False),
+        (Entry("a", "/w/.m.part", PARTIAL, 1, touched=NOW - 2 * 86400), True),
+        (Entry("a", "/w/.m.part", PARTIAL, 1, touched=NOW - 3600), False),
+        (Entry("a", "/w/l", LINK, 0, leads_to="used"), False),
+        (Entry("a", "/w/l", LINK, 0, leads_to="gone"), True),
+    ],
+)
+def test_prune_takes_only_what_nobody_uses_and_what_it_knows(entry: Entry, goes: bool) -> None:
+    used = Entry("a", "/w/used", SEALED, 1, users=("serve",))
+    assert (entry in unused(Shelf((used, entry)), now=NOW)) is goes
+
+
+def test_an_engine_reads_the_cast_and_the_download_stays_where_it_was() -> None:
+    one = wanted("serve", A, model="org/m", prepare={"bf16": True})
+    assert one.deployment.model_path == f"{one.path}-bf16"
+    assert one.path.endswith("/org--m@main")
+    assert (is_prepared(one.deployment), weight_of(one.deployment)) == (True, 2.0)
+    assert wanted("serve", A, model="org/m", prepare={"overlay": "/o"}).deployment.model_path == f"{one.path}-overlaid"
+    assert not is_prepared(wanted("serve", A, model="org/m").deployment)
+
+
+def test_a_cast_is_planned_as_bf16_without_blocks() -> None:
+    shape = known_shape("deepseek-ai/DeepSeek-R1")
+    assert shape is not None
+    cast = as_bf16(shape)
+    assert cast is not None
+    assert (cast.weights, cast.quant_block) == ("bf16", None)
+    assert as_bf16(cast) == cast
+
+
+def test_two_deployments_do_not_prepare_different_things_in_one_folder() -> None:
+    one = Derived("one", "/w/m-vacc", "/w/m", "compile", 1.0, ({"argv": ["a"]},))
+    refuse_clashes([one, replace(one, deployment="two")])
+    with pytest.raises(SpecError, match="one and two prepare different things"):
+        refuse_clashes([one, replace(one, deployment="two", steps=({"argv": ["b"]},))])
+
+
+def test_a_step_runs_in_the_image_where_the_engine_does() -> None:
+    step = cmd("python", "/opt/ds/convert.py", "--save-path", "/w/m-mp8")
+    spec = {"image": "r1:1", "accelerator": "nvidia", "model": "org/m"}
+    contained = once(wanted("serve", A, **spec).deployment, step, ["/w/m-mp8", "/w/m", "/opt/ds"])
+    text = contained.shell()
+    assert text.startswith("docker run --rm --interactive")
+    assert "--mount type=bind,source=/w,target=/w --mount type=bind,source=/opt,target=/opt" in text
+    assert text.endswith("--entrypoint python r1:1 /opt/ds/convert.py --save-path /w/m-mp8")
+    assert once(wanted("serve", A, **spec).deployment, cmd("cp", "-rl", "/a", "/b"), []).argv[0] == "cp"
+
+
+@pytest.mark.parametrize(("text", "rate"), [("", 0), ("500M", 500_000_000), ("1.5g", 1_500_000_000), ("7", 7)])
+def test_a_rate_is_bytes_a_second(text: str, rate: int) -> None:
+    assert rate_of(text) == rate
+
+
+@pytest.mark.parametrize("text", ["fast", "0", "-1M", "1 GB"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no rate"):
+        rate_of(text)
