@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -63,9 +64,9 @@ class _Work:
         self._notes: list[str] = []
         self._kept = 0
         self._landings: list[Landing] = []
-        self._refused: dict[
-            str, tuple[Refused, list[str]]
-        ] = {}  # by what was said: one hub's refusal is many files' end
+        # By what was said: one hub's refusal is the end of many files.
+        self._refused: dict[str, tuple[Refused, list[str]]] = {}
+        self._told_at = 0.0
         self._folder = self._opened(ctx.args["folder"])
         self._drop = self._opened(ctx.args["drop"])
         self._chain = Chain(self._links(), self._notes.append)
@@ -78,11 +79,13 @@ class _Work:
 
     def run(self, jobs: list[Job]) -> None:
         """Fetch all files or fail; what has come stays."""
-        todo = [job for job in jobs if not self._staging.holds(job)]
+        todo = []
         for job in jobs:
-            if job not in todo:
+            if self._staging.holds(job):
                 self._kept += job.size
                 self._tell_file(job)
+            else:
+                todo.append(job)
         near = [folder for folder in (self._folder, self._drop) if folder]
         path = self._staging.path
         self._staging.refuse_lack_of_space([job for job in todo if not any(one.shares(job, path) for one in near)])
@@ -156,7 +159,9 @@ class _Work:
     def _tell(self) -> None:
         while self._notes:
             self._ctx.progress(json.dumps({"note": self._notes.pop(0)}))
-        self._ctx.progress(json.dumps({"done": self._kept + sum(one.have for one in self._landings)}))
+        if time.monotonic() - self._told_at >= _TOLD_EVERY:
+            self._told_at = time.monotonic()
+            self._ctx.progress(json.dumps({"done": self._kept + sum(one.have for one in self._landings)}))
 
     def _refuse(self, refused: Refused, path: str) -> None:
         same = self._refused.setdefault(refused.text, (refused, []))
