@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from r1fleet.engines.options import table_of
 from r1fleet.lab import Lab
 from tests.guides import cases, planned
-from tests.lab.reach import answer, ask
+from tests.lab.reach import ask
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
@@ -109,36 +108,3 @@ def test_the_packaged_table_holds_the_parsers_own_options(read: dict[str, Any]) 
 
     assert names - {f"no-{name}" for name in switches} == table.names
     assert switches == table.switches
-
-
-@pytest.mark.slow
-def test_an_offline_generation_answers_every_prompt_and_ends(serving: Lab) -> None:
-    body = {
-        **R1,
-        "accelerator": "cpu",
-        "model": "tiny",
-        "model_path": "/var/lib/r1fleet/weights/r1fleet--tiny-qwen2@main",
-        "max_model_len": 512,
-        "args": {"enforce-eager": True, "max-num-seqs": 4, "kv-cache-memory-bytes": 67108864},
-        "job": {"prompts": ["What is two plus two?", "Hello"], "max_new_tokens": 8, "temperature": 0},
-    }
-    rank = planned(body).ranks[0]
-    try:
-        answer(serving, "h1", "sudo mkdir -p /var/lib/r1fleet/r1")
-        for file in rank.files:
-            ask(serving, "h1", f"sudo tee {shlex.quote(file.path)}", stdin=file.content)
-        command = f"cd / && sudo -u r1fleet -H env {rank.command.shell()}"
-        ran = subprocess.run(
-            serving.ssh("h1", command, options=("BatchMode=yes",)).argv,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-    finally:
-        answer(serving, "h1", "sudo rm -r /var/lib/r1fleet/r1")
-
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    told = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith('{"prompt"')]
-    assert [one["prompt"] for one in told] == ["What is two plus two?", "Hello"]
-    assert all(one["text"] for one in told)
