@@ -18,6 +18,7 @@ from r1fleet.launch.conflicts import refuse_conflicts, refuse_own
 from r1fleet.launch.explain import explanation, notes
 from r1fleet.launch.plan import Plan, RankPlan, digest_of
 from r1fleet.launch.sites import refuse_foreign, site_of
+from r1fleet.launch.wanted import bytes_of
 from r1fleet.launch.wants import claim_of, others_of
 from r1fleet.runtimes import HostFile, Image, Process
 from r1fleet.spec import Deployment, deployments, resolve
@@ -211,6 +212,7 @@ class _Ranks:
             stdin=f"{folder}/logs/{own}.in" if answers and is_interactive(deployment) else None,
             output=f"{folder}/logs/{own}.out" if answers else None,
             restarts=deployment.restarts,
+            log_limit=bytes_of(deployment.log_limit) or 0,
             description=f"r1fleet {self.name}, replica {gang.replica}, rank {node.rank} of {len(gang.nodes)}",
             labels=(("deployment", self.name), ("replica", str(gang.replica)), ("rank", str(node.rank))),
             limits=tuple((limit, str(value)) for limit, value in limits.items()),

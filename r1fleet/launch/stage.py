@@ -50,8 +50,8 @@ def _files(
             rows.append({**_row(HostFile(rank.process.stdin, "", 0o600)), "owner": owner, "fifo": True})
         if rank.process.secrets:
             rows.append({**_row(HostFile(rank.process.secrets, text, 0o400)), "owner": owner})
-        if rank.process.image is not None and rank.process.image.container.user:
-            # Inside, the engine opens its log and output by itself.
+        if rank.process.image is None or rank.process.image.container.user:
+            # Who writes a log must be able to give back its space; in a container it also opens it by itself.
             paths = filter(None, (rank.process.log, rank.process.output))
             rows += [{**_row(HostFile(path, "")), "owner": owner} for path in paths]
     if plan.deployment.boot:

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from r1fleet.agent import stamps
 from r1fleet.agent.context import Context
+from r1fleet.agent.holes import data_from, without_holes
 
 ARGUMENTS = {
     "root": {"type": "path", "default": "/var/lib/r1fleet"},
@@ -113,12 +114,13 @@ def _last(stream: BinaryIO, size: int, lines: int) -> int:
 
 def _read(stream: BinaryIO, start: int, *, partial: bool) -> tuple[bytes, int]:
     """Read from ``start``; up to the last line's end, unless a line that has not ended yet is wanted, too."""
+    start = data_from(stream, start)
     stream.seek(start)
     raw = stream.read(CHUNK)
     cut = len(raw) if partial and len(raw) < CHUNK else raw.rfind(b"\n") + 1
     if not cut and len(raw) == CHUNK:
         cut = len(raw)
-    return raw[:cut], start + cut
+    return without_holes(raw[:cut]), start + cut
 
 
 def _rest(path: str, offset: int, ident: str) -> bytes:

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from r1fleet.agent.context import Context, ModuleFailed
+from r1fleet.agent.holes import data_from, without_holes
 from r1fleet.agent.processes import members, oldest, owners, resident
 from r1fleet.modules import _gpus
 
@@ -137,13 +138,13 @@ def _log(path: str, offset: int | None, lines: int, *, errors: bool = True) -> d
 
 
 def _since(stream: Any, offset: int, size: int) -> tuple[str, int]:
-    start = 0 if offset > size else offset
+    start = data_from(stream, 0 if offset > size else offset)
     stream.seek(start)
     raw = stream.read(CHUNK)
     cut = raw.rfind(b"\n") + 1
     if not cut and len(raw) == CHUNK:
         cut = len(raw)
-    return raw[:cut].decode("utf-8", "replace"), start + cut
+    return without_holes(raw[:cut]).decode("utf-8", "replace"), start + cut
 
 
 def _tail(stream: Any, size: int, lines: int) -> list[str]:

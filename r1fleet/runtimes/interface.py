@@ -30,7 +30,8 @@ class Process:
     (``secrets_text`` writes them). The folders of ``log`` and ``exit_record`` must be there before the start.
     ``stdin`` is a FIFO that is its standard input, never at its end while the process lives (None: there is no input);
     ``output`` gets standard output where that is a result, and the log the rest.
-    ``restarts`` is how often the host itself starts it again after a failure.
+    ``restarts`` is how often the host itself starts it again after a failure; ``log_limit`` is how many bytes of its
+    log are kept (0: all).
     ``limits`` are resource limits by Docker's names; ``labels`` tell people and other tools what the process belongs
     to; ``image`` is None outside containers.
     """
@@ -46,6 +47,7 @@ class Process:
     output: str | None = None
     stop_seconds: int = 20
     restarts: int = 0
+    log_limit: int = 0
     description: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     limits: tuple[tuple[str, str], ...] = ()

@@ -148,6 +148,7 @@ class Deployment(_Written):
     user: Account = "r1fleet"
     boot: bool = False
     restarts: Annotated[int, Field(ge=0)] = 0
+    log_limit: Annotated[str, Field(pattern=r"^(0|\d+[mg])$")] = "1g"
     timeouts: Timeouts = Field(default_factory=Timeouts)
 
     @property

@@ -152,6 +152,7 @@ def _shape_hint(path: tuple[str, ...]) -> str | None:
         return 'numbers, as in "1000:1000": the names in an image are its own'
     return {
         "engine_version": 'a version is text with dots, like "0.5.23"',
+        "log_limit": "a number with m or g, such as 512m; 0 keeps all",
         "model_path": "write an absolute path",
         "venv": "write an absolute path",
         "scripts": "write an absolute path",

@@ -50,10 +50,10 @@ def test_the_entry_script_sources_secrets_sets_the_environment_and_becomes_the_e
 #!/bin/sh
 # r1fleet r1, replica 0, rank 1 of 2
 set -eu
+export R1FLEET_UNIT=r1fleet-r1-0-1
 set -a
 . '/s/it'"'"'s'
 set +a
-export R1FLEET_UNIT=r1fleet-r1-0-1
 export A='b c'
 exec /opt/venv/bin/vllm serve /w/m \\
     --port 8000 \\
