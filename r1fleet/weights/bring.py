@@ -12,19 +12,17 @@ from r1fleet.cache import cache_dir
 from r1fleet.errors import ExitCode, FleetError, HostFailed, Interrupted, Where
 from r1fleet.events import Note, Observer
 from r1fleet.status.contact import Access, Contact
-from r1fleet.transport import Become, Call, Session
+from r1fleet.weights.fetching import fetched
 from r1fleet.weights.held import held
 from r1fleet.weights.look import hosts_of, look, relooked
-from r1fleet.weights.manifest import MANIFEST, Manifest
-from r1fleet.weights.members import members_of
+from r1fleet.weights.manifest import Manifest
 from r1fleet.weights.models import Model
 from r1fleet.weights.options import Show, SyncOptions, unseen
-from r1fleet.weights.plan import CONTROLLER, HOLDS, LOST, ModelPlan, Origin, SyncPlan, problems
+from r1fleet.weights.plan import HOLDS, LOST, ModelPlan, SyncPlan, problems
 from r1fleet.weights.prepare import Derived, derived_of, holders, make, refuse_clashes
 from r1fleet.weights.shared import prefetch_note
-from r1fleet.weights.sources import Request, fetch
-from r1fleet.weights.swarm import Cargo, Member, Swarm
-from r1fleet.weights.sync import HostOutcome, Reach, Synced, read_manifest, stream
+from r1fleet.weights.sync import HostOutcome, Synced, read_manifest
+from r1fleet.weights.ways import Ways
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +79,11 @@ def bring(
             return Brought(plan, tuple(_stands(one) for one in plan.models))
         _refuse(plan)
         if options.check:
-            for note in _Bringing(contact, access, observer, options).pending(plan):
+            for note in _Bringing(Ways(contact, access, observer, options)).pending(plan):
                 observer(note)
             return Brought(plan)
         with held(contact, list(contact.sessions), options.by):
-            return _carried_out(plan, _Bringing(contact, access, observer, options))
+            return _carried_out(plan, _Bringing(Ways(contact, access, observer, options)))
 
 
 def _carried_out(plan: SyncPlan, bringing: _Bringing) -> Brought:
@@ -134,23 +132,19 @@ def _stands(plan: ModelPlan) -> Synced:
 class _Bringing:
     """One model at a time, on its way to its hosts."""
 
-    def __init__(self, contact: Contact, access: Access, observer: Observer, options: SyncOptions) -> None:
-        self._contact = contact
-        self._access = access
-        self._observer = observer
-        self._options = options
+    def __init__(self, ways: Ways) -> None:
+        self._ways = ways
+        self._contact = ways.contact
+        self._observer = ways.observer
 
     def bring(self, plan: ModelPlan) -> Synced:
         """Fetch where needed, distribute, and flip the link once every host has passed."""
         assert plan.origin is not None
-        fetched: dict[str, HostOutcome] = {}
-        manifest = plan.manifest
-        source = plan.origin.host
+        manifest, source, outcomes = plan.manifest, plan.origin.host, dict[str, HostOutcome]()
         if manifest is None:
-            manifest, source = self._fetched(plan, plan.origin)
-            fetched = {source: HostOutcome(source, changed=True)}
-        targets = [row.host for row in plan.waiting if row.host not in (source, *fetched)]
-        outcomes = {**fetched, **self._distributed(plan.model.path, manifest, source, targets)}
+            manifest, source, outcomes = fetched(plan, self._ways)
+        targets = [row.host for row in plan.waiting if row.host not in (source, *outcomes)]
+        outcomes = {**outcomes, **self._ways.distribute(plan.model.path, manifest, source, targets)}
         again = relooked(plan, self._contact)
         rows = [outcomes.get(row.host) or _unchanged(row.host, row.state, row.problem) for row in again.rows]
         synced = Synced(plan.model.path, manifest.digest, tuple(rows))
@@ -163,7 +157,8 @@ class _Bringing:
         """Make of the download what engines read: on one host, sealed, and from there on all others."""
         holding = [outcome.host for outcome in synced.outcomes if outcome.error is None]
         if plan.model.prepared and holding:
-            source = read_manifest(self._contact.sessions[holding[0]], plan.model.path, self._become(holding[0]))
+            session, become = self._ways.reach(holding[0])
+            source = read_manifest(session, plan.model.path, become)
             assert source is not None  # it has just been held against its digest
             for one in self._wanted(plan.model):
                 yield self._derived(one, source, holding)
@@ -178,9 +173,9 @@ class _Bringing:
 
     def _wanted(self, model: Model) -> tuple[Derived, ...]:
         """Return what is to be made of a model, each folder once."""
-        if self._options.plan_of is None:
+        if self._ways.options.plan_of is None:
             return ()
-        found = [derived_of(self._options.plan_of(name, self._contact)) for name in model.prepared]
+        found = [derived_of(self._ways.options.plan_of(name, self._contact)) for name in model.prepared]
         wanted = [one for one in found if one is not None]
         refuse_clashes(wanted)
         return tuple({one.folder: one for one in wanted}.values())
@@ -195,71 +190,8 @@ class _Bringing:
             seen = holders(self._contact, hosts, one, source)  # more than one, where they share storage
             outcomes = {name: HostOutcome(name, changed=True) for name in seen}
         lacking = [name for name in hosts if name not in outcomes]
-        outcomes.update(self._distributed(one.folder, manifest, host, lacking))
+        outcomes.update(self._ways.distribute(one.folder, manifest, host, lacking))
         return Synced(one.folder, manifest.digest, tuple(outcomes[name] for name in hosts if name in outcomes))
-
-    def _fetched(self, plan: ModelPlan, origin: Origin) -> tuple[Manifest, str]:
-        """Fetch on one host and publish there; return the seal, and the host of the cluster that has it now."""
-        assert plan.listing is not None
-        path = PurePosixPath(plan.model.path)
-        if origin.host == CONTROLLER and CONTROLLER not in self._contact.hosts:
-            return self._by_controller(plan)
-        become = self._become(origin.host)
-        session = self._contact.sessions[origin.host]
-        staging = str(path.with_name(f".{path.name}.fetch.part"))
-        done = fetch(session, Request(self._options.source, plan.listing, staging), self._observer, become=become)
-        given = {"staged": staging, "target": str(path), "manifest": MANIFEST, "verified": True}
-        _checked(session, Call("fleet_publish", given, become=become))
-        return done.manifest, origin.host
-
-    def _by_controller(self, plan: ModelPlan) -> tuple[Manifest, str]:
-        """Fetch into the controller's cache, and bring it from there to the first host."""
-        assert plan.listing is not None
-        cache = cache_dir("weights")
-        staging = cache / f".{PurePosixPath(plan.model.path).name}.fetch.part"
-        session = self._access.transport.open(self._options.controller)
-        try:
-            done = fetch(session, Request(self._options.source, plan.listing, str(staging)), self._observer)
-            kept = cache / done.manifest.digest
-            if not kept.exists():
-                staging.rename(kept)
-            first = plan.waiting[0].host
-            path = plan.model.path
-            (outcome,) = stream((session, None), str(kept), path, done.manifest, [self._reach(first)], self._observer)
-        finally:
-            session.close()
-        if outcome.error is not None:
-            raise outcome.error
-        return done.manifest, first
-
-    def _distributed(
-        self, path: str, manifest: Manifest, source: str, targets: Sequence[str]
-    ) -> dict[str, HostOutcome]:
-        """Bring it from one host to the others; each verifies and publishes by itself."""
-        reached = [host for host in targets if host in self._contact.sessions]
-        if not reached:
-            return {}
-        if manifest.size <= self._options.small:
-            reaches = [self._reach(host) for host in (source, *reached)]
-            outcomes = stream(reaches[0], path, path, manifest, reaches[1:], self._observer)
-        else:
-            found = members_of(self._contact, self._access, [source, *reached])
-            others = [found[host] for host in reached]
-            outcomes = self._swarmed(Cargo(manifest, path, path), found[source], others)
-        return {one.host: one for one in outcomes}
-
-    def _swarmed(self, cargo: Cargo, source: Member, targets: Sequence[Member]) -> tuple[HostOutcome, ...]:
-        swarm = Swarm(cargo, source, targets, self._options.swarm, self._observer)
-        try:
-            swarm.start()
-            swarm.add(file.path for file in cargo.manifest.files)
-            return swarm.finish()
-        except KeyboardInterrupt:
-            swarm.leave()
-            raise Interrupted(
-                "no longer followed; what the hosts send each other goes on by itself",
-                hint="r1fleet sync takes it up again and publishes; r1fleet sync --stop ends it",
-            ) from None
 
     def _flip(self, model: Model) -> None:
         """Let the name without a revision lead to what every host now has."""
@@ -273,21 +205,9 @@ class _Bringing:
             if isinstance(answer, HostFailed):
                 self._observer(Note(f"the link {given['path']} stays as it is: {answer.what}", "warning", host))
 
-    def _reach(self, host: str) -> Reach:
-        return self._contact.sessions[host], self._become(host)
-
-    def _become(self, host: str) -> Become | None:
-        return self._access.become_of(self._contact.hosts[host])
-
 
 def _unchanged(host: str, state: str, problem: str) -> HostOutcome:
     if state == HOLDS:
         return HostOutcome(host)
     what = problem or ("it could not be reached" if state == LOST else "it does not hold the model")
     return HostOutcome(host, error=HostFailed(what, where=Where(host=host)))
-
-
-def _checked(session: Session, call: Call) -> None:
-    reply = session.run(call)
-    if reply.get("failed"):
-        raise HostFailed(str(reply.get("msg") or "it failed without a word"), where=Where(host=session.name))

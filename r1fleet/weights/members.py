@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from r1fleet.facts import HostFacts
 from r1fleet.launch.preflight import reports
@@ -27,6 +28,7 @@ def members_of(contact: Contact, access: Access, names: Sequence[str]) -> dict[s
             "" if address == FROM_FACTS else address,
             "" if interface == FROM_FACTS else interface,
             access.become_of(contact.hosts[name]),
+            reopen=partial(access.transport.open, contact.hosts[name], access.become_of(contact.hosts[name])),
         )
     return made
 

@@ -15,8 +15,19 @@ from typing import Any
 import pytest
 import yaml
 
+from r1fleet.cli.connect import connector
+from r1fleet.events import Event, Step, Transfer
+from r1fleet.inventory import load
 from r1fleet.lab import Lab
 from r1fleet.launch.options import who
+from r1fleet.playbook import resolve
+from r1fleet.provision.library import libtorrent_wheel
+from r1fleet.status import Access
+from r1fleet.transport import Become
+from r1fleet.weights import SyncOptions, bring, models_of
+from r1fleet.weights.sources import parse_source
+from r1fleet.weights.swarm import SwarmSettings
+from r1fleet.weights.wanted import wanted
 from tests.lab.reach import answer, ask, r1fleet
 from tests.lab.sharing import mount_into
 from tests.standins.hub import COMMIT, StandInHub, serve_hub
@@ -205,6 +216,52 @@ def test_hosts_that_share_their_storage_receive_once(fleet: Fleet, tmp_path: Pat
         "org--model",
         "org--model@main",
     ]
+
+
+@pytest.mark.slow
+def test_hosts_hand_on_what_is_complete_while_the_rest_is_still_being_fetched(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = {f"model-{number}.safetensors": shard(number * 4_000_000) for number in range(1, 9)}
+    fleet.hub.put("org/large", {"config.json": b"{}", **shards})
+    fleet.write(deployments={"serve": {"engine": "vllm", "accelerator": "cpu", "model": "org/large", "hosts": "nodes"}})
+    monkeypatch.setenv("HF_ENDPOINT", fleet.hub.url)
+    cluster = load(fleet.file)
+    swarm = SwarmSettings(wheel_for=libtorrent_wheel, group_bytes=1 << 20)
+    options = SyncOptions(parse_source("hf"), on="h1", swarm=swarm)
+    models = models_of(wanted(cluster, lambda host: resolve(cluster, host, {})))
+    access, events = Access(connector(), lambda host: Become()), list[Event]()
+    fleet.hub.rate = 1.5e6
+    try:
+        with reachable(fleet, "h1"):
+            done = bring(models, access, events.append, options)
+    finally:
+        fleet.hub.rate = 0.0
+        access.transport.close()
+
+    assert done.exit_code == 0
+    fetched = next(
+        at for at, one in enumerate(events) if isinstance(one, Step) and (one.name, one.state) == ("fetch", "done")
+    )
+    assert any(isinstance(one, Transfer) and one.host == "h2" and one.done for one in events[:fetched])
+    seal = f"sha256sum {SHELF}/org--large@main/.r1fleet-manifest.json"
+    assert fleet.on("h1", seal) == fleet.on("h2", seal)
+    assert fleet.run("weights", "verify").returncode == 0
+
+
+@contextmanager
+def reachable(fleet: Fleet, host: str) -> Iterator[None]:
+    """Let a host reach this machine's hub at the address that the hub has here."""
+    ports = [url.rpartition(":")[2] for url in (fleet.hub.url, fleet.hub.cdn)]
+    options = ("BatchMode=yes", "ExitOnForwardFailure=yes", *(f"RemoteForward={one} 127.0.0.1:{one}" for one in ports))
+    argv = fleet.lab.ssh(host, "echo ready; sleep 300", options=options).argv
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as tunnel:
+        assert tunnel.stdout is not None
+        assert tunnel.stdout.readline() == "ready\n"
+        try:
+            yield
+        finally:
+            tunnel.terminate()
 
 
 @contextmanager
