@@ -132,8 +132,14 @@ def test_one_download_reaches_every_host_and_a_second_sync_moves_nothing(fleet: 
     assert fleet.hub.asked == []
 
 
-def test_a_host_that_has_lost_the_model_gets_it_from_the_other(stocked: Fleet) -> None:
-    stocked.on("h1", f"rm -r {PATH}")
+def test_a_damaged_file_is_named_with_its_host_and_brought_again_from_another(stocked: Fleet) -> None:
+    stocked.on("h2", f"printf x | dd of={PATH}/model.safetensors bs=1 seek=200000 conv=notrunc status=none")
+
+    found = stocked.run("weights", "verify", "--unseal")
+
+    assert found.returncode == 2
+    assert f"error: h2: {PATH}/model.safetensors is not what the manifest says" in found.stdout
+    assert "h1: /" not in found.stdout
     stocked.hub.served.clear()
 
     done = stocked.run("sync", "--json")
@@ -142,22 +148,10 @@ def test_a_host_that_has_lost_the_model_gets_it_from_the_other(stocked: Fleet) -
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     plan, result = rows[0], rows[-1]
     assert plan["event"] == "sync_plan"
-    assert plan["models"][0]["origin"]["host"] == "h2"
-    assert result["models"][0]["hosts"] == {"h1": "brought", "h2": "held"}
+    assert plan["models"][0]["origin"]["host"] == "h1"
+    assert result["models"][0]["hosts"] == {"h1": "held", "h2": "brought"}
     assert held(stocked, "h1") == held(stocked, "h2")
     assert stocked.hub.served == {}
-
-
-def test_a_damaged_file_is_named_with_its_host_and_brought_again(stocked: Fleet) -> None:
-    stocked.on("h2", f"printf x | dd of={PATH}/model.safetensors bs=1 seek=200000 conv=notrunc status=none")
-
-    found = stocked.run("weights", "verify", "--unseal")
-
-    assert found.returncode == 2
-    assert f"error: h2: {PATH}/model.safetensors is not what the manifest says" in found.stdout
-    assert "h1: /" not in found.stdout
-    assert stocked.run("sync").returncode == 0
-    assert held(stocked, "h1") == held(stocked, "h2")
     assert stocked.run("weights", "verify").returncode == 0
 
 
@@ -290,7 +284,7 @@ def test_what_a_killed_sync_of_this_controller_has_locked_is_taken_over(fleet: F
     ended = subprocess.Popen(["true"])
     ended.wait()
     with locked(fleet, by=who(), pid=ended.pid):
-        assert fleet.sync().returncode == 0
+        assert fleet.run("sync", "--stop").returncode == 0
         assert "no lock is held" in fleet.run("lock", "status").stdout
 
 
