@@ -13,12 +13,13 @@ import yaml
 
 from r1fleet.lab import Lab
 from r1fleet.packaged import packaged
-from tests.lab.reach import answer, ask, controller
+from tests.lab.reach import answer, ask, controller, r1fleet
 from tests.lab.test_main_job import Fleet
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(900)]
 
 UNIT = "r1fleet-tiny-0-1"
+SCRIPT = Path(__file__).with_name("torchrun_generate.py")
 WALL = (
     "add table inet wall; add chain inet wall out { type filter hook output priority 0; }; "
     "add rule inet wall out tcp dport 29501 drop"
@@ -95,7 +96,7 @@ def test_a_rank_that_never_comes_is_named_within_its_time_limit(fleet: Fleet) ->
     assert tidy(fleet)
 
 
-def test_a_job_on_each_of_two_hosts_answers_every_prompt(fleet: Fleet, tmp_path: Path) -> None:
+def test_a_job_on_each_of_two_hosts_answers_every_prompt(fleet: Fleet) -> None:
     job = {"prompts": ["What is two plus two?", "Hello"], "max_new_tokens": 8, "temperature": 0}
     given = deployments(job=job, replicas=2, tensor_parallel=1)
     done = fleet.run("launch", "tiny", "-e", given)
@@ -105,4 +106,32 @@ def test_a_job_on_each_of_two_hosts_answers_every_prompt(fleet: Fleet, tmp_path:
     assert state(fleet) == ("done", ["done", "done"])
     kept = answer(fleet.lab, "h2", "sudo cat /var/lib/r1fleet/tiny/generations/*/logs/r1fleet-tiny-1-0.out")
     assert [json.loads(line)["prompt"] for line in kept.splitlines()] == job["prompts"]
+    assert tidy(fleet)
+
+
+def test_torchrun_over_two_hosts_is_typed_into_and_ends_well(fleet: Fleet) -> None:
+    """DeepSeek's job with real torchrun and a stand-in for its script: the model itself needs CUDA."""
+    body = {
+        "engine": "deepseek",
+        "model": "r1fleet/tiny-deepseek-v3",
+        "machine": "1xH200",
+        "hosts": "nodes",
+        "tensor_parallel": 2,
+        "venv": "/opt/r1fleet/venvs/vllm",
+        "scripts": "/opt/scripts",
+        "prepare": {"folder": "/opt/scripts/converted"},
+        "rendezvous_port": 20010,
+        "env": {"CUDA_VISIBLE_DEVICES": ""},
+    }
+    for host in ("h1", "h2"):
+        ask(fleet.lab, host, "mkdir -p /opt/scripts/configs /opt/scripts/converted", user="root")
+        ask(fleet.lab, host, "tee /opt/scripts/configs/config_671B.json", user="root")
+        ask(fleet.lab, host, "tee /opt/scripts/generate.py", user="root", stdin=SCRIPT.read_text())
+    given = json.dumps({"deployments": {"tiny": body}})
+    argv = ("launch", "tiny", "--attach", "--force", "driver", "-e", given, "-i", str(fleet.lab.inventory))
+    done = r1fleet(*argv, seconds=400, R1FLEET_CACHE=str(fleet.cache), stdin="hello\nagain\n")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ">>> 2 ranks heard hello\n>>> 2 ranks heard again\n>>> " in done.stdout
+    assert state(fleet) == ("done", ["done", "done"])
     assert tidy(fleet)
