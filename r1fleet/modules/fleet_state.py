@@ -26,6 +26,8 @@ LOCAL = True
 CHUNK = 64 * 1024
 SCAN = 4 << 20
 VERDICTS = ("ready", "failed", "progress", "completion")
+# Not transfers of the swarm, nor what roles install.
+RANK = re.compile(r"r1fleet-(?!swarm-).+-(\d+-(\d+|ready)|kept)$")
 ERROR = re.compile(
     r"(\b\w*(Error|Exception)\b.{0,3}(:|$))|\b(ERROR|CRITICAL|FATAL|EADDRINUSE)\b|\berror:|No space left on device"
     r"|^Killed|not found$|Permission denied"
@@ -170,7 +172,8 @@ def _strays(ctx: Context, groups: dict[int, set[str]], known: set[str]) -> list[
     for names in groups.values():
         for name in names:
             found[name] = found.get(name, 0) + 1
-    return [{"name": name, "processes": count} for name, count in sorted(found.items()) if name not in known]
+    strays = [name for name in sorted(found) if name not in known and RANK.match(name)]
+    return [{"name": name, "processes": found[name]} for name in strays]
 
 
 def _containers(ctx: Context) -> list[str]:

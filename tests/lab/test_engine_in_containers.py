@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SENTENCE = "Two hosts computed this answer together"
 DISK, MEMORY_KIB = 8 << 30, 6 << 20
-LEFT = "docker ps -aq; pgrep -fa '[v]llm'; ls /etc/systemd/system | grep ^r1fleet-; true"
+LEFT = "docker ps -aq; pgrep -fa '[v]llm'; ls /etc/systemd/system | grep ^r1fleet-tiny; true"
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +12,10 @@ from r1fleet.errors import LabError, PreflightFailed
 from r1fleet.lab import Lab
 from r1fleet.launch import GangFailed, stop_orphans
 from r1fleet.spec import Container
+from tests.conftest import LabFactory
 from tests.lab.boxed import MAKE_IMAGE, NAME, Stage, copy_image
 from tests.lab.ground import eventually
+from tests.lab.reach import answer, machine
 
 KEY = "s3cr3t-of-the-box"
 WHERE_THE_KEY_IS = (
@@ -78,7 +81,7 @@ def test_what_no_plan_names_any_more_is_seen_and_ended(stage: Stage) -> None:
     stage.launch(stage.plan(hosts=("h2",), runtime="unsupervised", stop_seconds=2))
     for host in stage.hosts:
         stage.sh(host, f"rm -r /var/lib/r1fleet/{NAME}")
-    stage.sh("h2", "systemd-run --quiet --unit r1fleet-old-0-1 sleep 1000")
+    stage.sh("h2", "for name in old-0-1 swarm-a-7-3; do systemd-run --quiet --unit r1fleet-$name sleep 1000; done")
 
     seen = {row.host: row.strays for row in stage.status().hosts}
     assert [stray.split()[0] for stray in seen["h1"]] == [f"r1fleet-{NAME}-0-0"]
@@ -87,6 +90,7 @@ def test_what_no_plan_names_any_more_is_seen_and_ended(stage: Stage) -> None:
     report = stop_orphans(stage.hosts.values(), stage.access, stage.events.append)
     assert (report.stopped, report.left) == (("h1", "h2"), {})
     assert stage.left() == ""
+    stage.sh("h2", "systemctl stop r1fleet-swarm-a-7-3")  # a transfer is nobody's orphan: it was still there
     assert not any(row.strays for row in stage.status().hosts)
     again = stop_orphans(stage.hosts.values(), stage.access, stage.events.append)
     assert again.message == "nothing runs there that no plan names"
@@ -146,6 +150,21 @@ def test_after_a_reboot_comes_back_what_was_to_come_back(stage: Stage) -> None:
     for name in wanted:
         stage.stop(name)
     assert stage.left() == ""
+
+
+@pytest.mark.slow
+def test_a_lab_with_docker_leaves_nothing_of_its_engines(own_lab: LabFactory) -> None:
+    made = own_lab(hosts=1, docker=True)
+    box = "docker run --detach --volume /usr:/usr:ro --workdir / rehearsal:1 /bin/sleep 1000"
+    answer(made, "h1", f"until docker version >/dev/null; do sleep 0.1; done; {MAKE_IMAGE} {box}", user="root")
+    assert "overlay2" in machine("find", str(made.folder), "-maxdepth", "4", "-name", "overlay2")
+
+    labs.down(made.name)
+
+    assert not made.folder.exists()
+    assert made.cgroup not in Path("/proc/self/mounts").read_text()
+    assert machine("find", "/sys/fs/cgroup", "-name", f"{made.cgroup}*", "-maxdepth", "2") == ""
+    assert machine("pgrep", "-f", f"containerd-shim.*{made.cgroup}|{made.folder}") == ""
 
 
 def test_hosts_that_are_up_without_docker_get_none(lab: Lab) -> None:

@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 
 from r1fleet.command import cmd
-from r1fleet.runtimes import RUNTIMES, Image, Process, ProcessState, kept_container, notes_of, secrets_text
+from r1fleet.runtimes import (
+    RUNTIMES,
+    Image,
+    Process,
+    ProcessState,
+    boot_files,
+    boot_paths,
+    kept_container,
+    notes_of,
+    secrets_text,
+)
 from r1fleet.spec import Container, Deployment, resolve
 
 SYSTEMD, DOCKER = RUNTIMES["venv"], RUNTIMES["docker"]
@@ -99,6 +109,24 @@ def test_limits_are_set_only_where_the_deployment_asks() -> None:
 
     assert "--property=LimitMEMLOCK=infinity" in words
     assert "--property=LimitNOFILE=1000" in words
+
+
+def test_a_failure_is_tried_again_by_whoever_keeps_the_process_alive() -> None:
+    words = SYSTEMD.start(process(restarts=2)).argv
+
+    assert {"--property=Restart=on-failure", "--property=StartLimitBurst=3"} <= set(words)
+    assert "--restart on-failure:2" in " ".join(DOCKER.start(contained(restarts=2)).argv)
+
+
+def test_after_a_reboot_a_container_is_started_and_a_service_made_anew() -> None:
+    assert DOCKER.again(contained()).argv == ("docker", "start", "r1fleet-r1-0-1")
+    assert SYSTEMD.again(process()) == SYSTEMD.start(process())
+    unit, wish = boot_paths("r1")
+    script, *units = boot_files("r1", FOLDER, [cmd("docker", "start", "it's")], ["/a b", "/c"])
+
+    assert script.content.splitlines()[2:] == ["rm -f '/a b' /c", "docker start 'it'\"'\"'s'"]
+    assert [file.path for file in units] == [unit, wish]
+    assert units[1].content == "[Unit]\nWants=r1fleet-r1-boot.service\n"
 
 
 def test_no_command_holds_the_secret_or_the_engines_arguments() -> None:
