@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from r1fleet.console.board import Board, Tally, few
+from r1fleet.console.colours import COLOURS
 from r1fleet.console.errors import render_error
 from r1fleet.console.interface import Renderer
 from r1fleet.console.results import BAD, details, diff_lines, host_name, message, spoken, stat_lines, title, would_lines
@@ -38,22 +39,6 @@ from r1fleet.events import (
     WouldRun,
 )
 
-_COLOURS = {
-    "ok": "green",
-    "done": "green",
-    "ready": "bold green",
-    "changed": "yellow",
-    "skipped": "cyan",
-    "rescued": "cyan",
-    "ignored": "magenta",
-    "failed": "bold red",
-    "unreachable": "bold red",
-    "error": "bold red",
-    "warning": "yellow",
-    "starting": "cyan",
-    "running": "cyan",
-    "stopping": "yellow",
-}
 _COUNTS = ("ok", "changed", "unreachable", "failed", "skipped", "rescued", "ignored")
 _MOST_ROWS = 8
 _WIDTH = 12
@@ -121,7 +106,7 @@ class LiveRenderer(Renderer):
         for column in columns:
             table.add_column(Text(column, "bold"))
         for row in rows:
-            table.add_row(*(Text(one_line(cell), _COLOURS.get(str(cell), "")) for cell in row))
+            table.add_row(*(Text(one_line(cell), COLOURS.get(str(cell), "")) for cell in row))
         with self._lock:
             self._console.print(table)
 
@@ -210,7 +195,7 @@ class LiveRenderer(Renderer):
         for host, counts in event.hosts.items():
             numbers = [(name, getattr(counts, name)) for name in _COUNTS]
             bad = counts.failed or counts.unreachable
-            cells = (Text(str(number), _COLOURS[name] if number else "dim") for name, number in numbers)
+            cells = (Text(str(number), COLOURS[name] if number else "dim") for name, number in numbers)
             table.add_row(Text(one_line(host), "bold red" if bad else ""), *cells)
         self._print(Text(""))
         self._console.print(table)
@@ -234,7 +219,7 @@ class LiveRenderer(Renderer):
             self._print(Text(f"{'':{_WIDTH}}{line}", "dim"))
 
     def _line(self, status: str, host: str, text: str, more: str = "") -> None:
-        word = (f"{status:<{_WIDTH}}", _COLOURS.get(status, ""))
+        word = (f"{status:<{_WIDTH}}", COLOURS.get(status, ""))
         name = (f"{one_line(host)}  " if host else "", "bold")
         self._print(Text.assemble(word, name, one_line(text), (f"  {more}" if more else "", "dim")))
 
@@ -250,7 +235,7 @@ class LiveRenderer(Renderer):
             counts = [(name, number) for name, number in self._board.counts.items() if number]
         if not rows:
             return Text("")
-        foot = Text("  ").join(Text(f"{number} {name}", _COLOURS.get(name, "")) for name, number in counts)
+        foot = Text("  ").join(Text(f"{number} {name}", COLOURS.get(name, "")) for name, number in counts)
         foot.append(f"{'  ' if counts else ''}{duration(time.monotonic() - self._began)}", "dim")
         return Group(*rows, foot)
 
@@ -283,7 +268,7 @@ class LiveRenderer(Renderer):
             return []
         table = Table.grid(padding=(0, 2))
         for rank in ranks:
-            state = Text(rank.state, _COLOURS.get(rank.state, ""))
+            state = Text(rank.state, COLOURS.get(rank.state, ""))
             name = f"{rank.deployment} rank {rank.rank}"
             said = rank.detail or self._board.said.get((rank.deployment, rank.rank), "")
             last = Text(one_line(said), "dim", no_wrap=True, overflow="ellipsis")

@@ -117,6 +117,7 @@ def test_a_rank_killed_while_the_endpoint_does_not_answer_yet_is_named(stage: St
     assert tidy(stage)
 
 
+@pytest.mark.slow
 def test_a_launcher_killed_after_readiness_takes_its_workers_along_and_the_gang_is_degraded(stage: Stage) -> None:
     stage.launch(stage.plan(env={"REHEARSAL_ORPHAN": "1", "REHEARSAL_DEAF": "1"}, stop_seconds=1))
     stage.sh("h2", f"systemctl kill --kill-who=main -s KILL r1fleet-{NAME}-0-1")
@@ -358,6 +359,30 @@ def test_prompts_are_answered_and_a_dry_run_changes_nothing(project: Project) ->
     done = project.run("launch")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "one!\ntwo!\n" in done.stdout
+
+
+def test_replicas_and_another_deployment_run_side_by_side_on_the_same_hosts(project: Project) -> None:
+    other = {**project.common, "port": 18100, "rendezvous_port": 18600, "env": {}}
+    project.deploy(replicas=2, tensor_parallel=1, env=None)
+    project.written["all"]["vars"]["deployments"]["second"] = other
+    project.inventory.write_text(yaml.safe_dump(project.written))
+    first, second = project.run("launch", NAME), project.run("launch", "second")
+    try:
+        assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+        addresses = [host.variables["ansible_host"] for host in project.stage.hosts.values()]
+        assert [f"ready: {NAME}: tiny answers at http://{address}:{PORT}" in first.stdout for address in addresses] == [
+            True, True,
+        ]  # fmt: skip
+        assert project.run("stop", NAME, "-y").returncode == 0
+        units = f"systemctl list-units --all --plain --no-legend 'r1fleet-{NAME}-*'"
+        assert [project.stage.sh(host, units) for host in project.stage.hosts] == ["", ""]
+        assert [(row.name, row.state) for row in project.stage.status().deployments] == [
+            (NAME, "stopped"), ("second", "ready"),
+        ]  # fmt: skip
+    finally:
+        project.run("stop", "second", "-y")
+        for host in project.stage.hosts:
+            project.stage.sh(host, "rm -rf /var/lib/r1fleet/second")
 
 
 # --- bad input, by the command line -----------------------------------------------------------------

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from r1fleet.engines import Progress, progress
-from r1fleet.errors import PreflightFailed, UsageError
+from r1fleet.errors import ExitCode, HostFailed, HostUnreachable, PreflightFailed, UsageError
 from r1fleet.events import Note, RankState, WouldRun
 from r1fleet.launch import GangFailed, connected, gather_on, launch_on
 from r1fleet.launch.options import LaunchOptions
 from r1fleet.status import Contact
+from r1fleet.status.survey import lost_hosts
 from tests.fleets import READY, FakeHost
 from tests.unit.test_launch import LOCK, NAME, Run, plan_for, ready_when_running, unit
 
@@ -177,3 +178,9 @@ def test_a_gang_whose_every_rank_has_died_has_failed_and_is_launched_again_witho
     run.fleet["a"].units.pop(unit("ready"))
     assert run.launch().generation == 2
     assert LOCK not in run.fleet["a"].locks
+
+
+def test_a_host_that_is_away_outweighs_one_that_failed() -> None:
+    error = lost_hosts({"a": HostFailed("no space"), "b": HostUnreachable("no route", hint="is it up?")})
+    assert (error.exit_code, error.hint) == (ExitCode.UNREACHABLE, "is it up?")
+    assert error.what == "2 hosts did not answer:\n  a: no space\n  b: no route"
