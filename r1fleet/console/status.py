@@ -21,7 +21,8 @@ def status_lines(report: StatusReport, *, colour: bool = False) -> Iterator[str]
             yield f"{host.cluster}: host {host.host} {painted(host.state, colour=colour)}: {one_line(host.detail)}"
             yield from [f"  hint: {one_line(host.hint)}"] if host.hint else []
         for stray in host.strays:
-            yield f"{host.cluster}: host {host.host} runs {one_line(stray)}, which no deployment names"
+            end = "which no deployment names; r1fleet stop --orphans ends it"
+            yield f"{host.cluster}: host {host.host} runs {one_line(stray)}, {end}"
     for cluster, name in report.unlaunched:
         yield f"{cluster} / {name}: not launched"
 
@@ -30,6 +31,7 @@ def _deployment(row: DeploymentRow, *, colour: bool) -> Iterator[str]:
     by = f" by {row.by}, {duration(row.age)} ago" if row.by else ""
     does = "runs a job with" if row.kind == "job" else "serves"
     what = f": {row.engine} {does} {row.model}" if row.engine else ""
+    what += ", unsupervised" if row.runtime == "unsupervised" else ""
     generation = f", generation {row.generation}{by}" if row.generation else ""
     yield f"{row.cluster} / {row.name}  {painted(row.state, colour=colour)}{what}{generation}"
     if row.detail:

@@ -52,6 +52,7 @@ def deployment_row(inventory: Inventory, name: str, seen: Survey) -> DeploymentR
         generation=record.generation,
         kind=record.kind,
         engine=record.engine,
+        runtime=record.runtime,
         model=record.model,
         endpoints=record.endpoints,
         by=record.by,

@@ -74,6 +74,7 @@ class DeploymentRow:
     generation: int = 0
     kind: str = ""
     engine: str = ""
+    runtime: str = ""
     model: str = ""
     endpoints: tuple[str, ...] = ()
     by: str = ""

@@ -118,7 +118,17 @@ def test_nothing_launched_is_one_sentence_and_no_failure(fleet: Fleet) -> None:
 
 def test_what_no_plan_names_is_shown_with_its_host(fleet: Fleet) -> None:
     fleet["b"].strays = [{"name": "r1fleet-old-0-1", "processes": 3}]
-    assert look(fleet).hosts[1].strays == ("r1fleet-old-0-1 (3 processes)",)
+    report = look(fleet)
+    assert report.hosts[1].strays == ("r1fleet-old-0-1 (3 processes)",)
+    end = "which no deployment names; r1fleet stop --orphans ends it"
+    assert f"lab: host b runs r1fleet-old-0-1 (3 processes), {end}" in text_of(report)
+
+
+def test_ranks_that_nothing_supervises_are_shown_as_such(fleet: Fleet) -> None:
+    report = look(started(fleet))
+    assert "unsupervised" not in text_of(report)
+    row = dataclasses.replace(report.deployments[0], runtime="unsupervised")
+    assert "serves tiny, unsupervised, generation 1" in text_of(dataclasses.replace(report, deployments=(row,)))
 
 
 def test_a_stopped_gang_says_so(fleet: Fleet) -> None:
