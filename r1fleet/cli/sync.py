@@ -98,6 +98,7 @@ def sync(
     swarm = SwarmSettings(wheel_for=libtorrent_wheel, rate=rate_of(rate))
     given = SyncOptions(parse_source(source), again=update or source is not None, on=on, check=check, swarm=swarm)
     jobs = list(_jobs(fleets(inventories, reach), deployment, model, limit))
+    _refuse_one_folder_for_many(source, [one for _, models in jobs for one in models])
     way, codes = access(reach), [0]
     try:
         with renderer("json" if as_json else output, verbosity=verbose) as console:
@@ -142,6 +143,17 @@ def _jobs(
         narrowed = within(kept, names or fleet.hosts)
         if narrowed:
             yield fleet, narrowed
+
+
+def _refuse_one_folder_for_many(source: str | None, models: Sequence[Model]) -> None:
+    """A folder holds one model's files; only a hub's cache, and the hubs, hold several."""
+    names = dict.fromkeys(one.title for one in models if not one.made)
+    is_cache = source is not None and source.partition(":")[0] == "cache"
+    if len(names) > 1 and parse_source(source).folder and not is_cache:
+        raise UsageError(
+            f"--from {source} is one model's folder, and several models are meant: {', '.join(names)}",
+            hint="say which: --model or --deployment",
+        )
 
 
 def _is_meant(one: Model, deployment: str | None, model: str | None) -> bool:

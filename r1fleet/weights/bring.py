@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from r1fleet.cache import cache_dir
-from r1fleet.errors import ExitCode, FleetError, HostFailed, Interrupted, Where
+from r1fleet.errors import ExitCode, FleetError, HostFailed, HostUnreachable, Interrupted, Where
 from r1fleet.events import Note, Observer
 from r1fleet.status.contact import Access, Contact
 from r1fleet.weights.fetching import fetched
@@ -19,7 +19,7 @@ from r1fleet.weights.manifest import Manifest
 from r1fleet.weights.models import Model
 from r1fleet.weights.options import Show, SyncOptions, unseen
 from r1fleet.weights.plan import HOLDS, LOST, ModelPlan, SyncPlan, problems
-from r1fleet.weights.prepare import Derived, derived_of, holders, make, refuse_clashes
+from r1fleet.weights.prepare import Derived, derived_of, holders, make, refuse_clashes, refuse_lack_of_room
 from r1fleet.weights.shared import prefetch_note
 from r1fleet.weights.sync import HostOutcome, Synced, read_manifest
 from r1fleet.weights.ways import Ways
@@ -36,11 +36,11 @@ class Brought:
     @property
     def exit_code(self) -> ExitCode:
         """2 where a host lacks a model in the end, 4 where a host did not answer, else 0."""
-        stuck = any(one.stuck for one in self.plan.models)
-        if self.errors or stuck or any(one.failed for one in self.models):
-            codes = [error.exit_code for error in self.errors]
-            return codes[0] if codes else ExitCode.HOST_FAILED
-        return ExitCode.UNREACHABLE if self.plan.lost else ExitCode.OK
+        failed = [outcome.error for one in self.models for outcome in one.failed if outcome.error is not None]
+        codes = [error.exit_code for error in (*self.errors, *failed)]
+        if any(one.stuck for one in self.plan.models) or ExitCode.HOST_FAILED in codes:
+            return ExitCode.HOST_FAILED
+        return max(codes, default=ExitCode.UNREACHABLE if self.plan.lost else ExitCode.OK)
 
     def as_json(self) -> dict[str, Any]:
         """Turn into plain data."""
@@ -186,6 +186,7 @@ class _Bringing:
         manifest = held_by.get(host)
         outcomes = {name: HostOutcome(name) for name in held_by}
         if manifest is None:
+            refuse_lack_of_room(self._contact, hosts, one, source)
             manifest = make(self._contact, host, one, source, self._observer)
             seen = holders(self._contact, hosts, one, source)  # more than one, where they share storage
             outcomes = {name: HostOutcome(name, changed=True) for name in seen}
@@ -209,5 +210,6 @@ class _Bringing:
 def _unchanged(host: str, state: str, problem: str) -> HostOutcome:
     if state == HOLDS:
         return HostOutcome(host)
-    what = problem or ("it could not be reached" if state == LOST else "it does not hold the model")
-    return HostOutcome(host, error=HostFailed(what, where=Where(host=host)))
+    if state == LOST:
+        return HostOutcome(host, error=HostUnreachable(problem or "it could not be reached", where=Where(host=host)))
+    return HostOutcome(host, error=HostFailed(problem or "it does not hold the model", where=Where(host=host)))

@@ -31,6 +31,11 @@ from r1fleet.weights.sources import Listing, listing
 
 def look(models: Sequence[Model], contact: Contact, access: Access, options: SyncOptions) -> SyncPlan:
     """Ask every host once for all its models, and a source for those that no host holds."""
+    known = dict.fromkeys(host.name for one in models for host in one.hosts)
+    if options.on and options.on not in (*known, "controller", CONTROLLER):
+        raise UsageError(
+            f"--on {options.on} is no host of these models", hint=f"it can be controller, {', '.join(known)}"
+        )
     told = _tell(models, contact)
     planned = [_Looking(one, told, contact, access, options).plan() for one in models]
     plan = SyncPlan(tuple(planned), dict(contact.lost))
@@ -105,7 +110,7 @@ class _Looking:
         if self._model.made:
             first = self._model.hosts[0].name
             return (first, self._held[first]) if first in self._held else None
-        if self._options.again and self._model.repository:
+        if self._options.again and (self._model.repository or self._options.source.folder):
             return None
         if self._options.on in self._held:
             return self._options.on, self._held[self._options.on]

@@ -9,12 +9,11 @@ from typing import Any
 from r1fleet.errors import FleetError
 from r1fleet.weights.manifest import Manifest
 from r1fleet.weights.models import Model
+from r1fleet.weights.room import SPARE, spell
 from r1fleet.weights.sources import Listing
 
 HOLDS, LACKS, OTHER, UNSEALED, SHARES, LOST = "holds", "lacks", "other content", "unsealed", "shares", "unreachable"
 CONTROLLER = "localhost"
-SPARE = 64 << 20
-"""What a disk keeps free beside the files themselves."""
 NETWORK = ("nfs", "nfs4", "lustre", "ceph", "gpfs", "beegfs", "cifs", "smb3", "9p", "glusterfs", "fuse.glusterfs")
 """Kinds of file systems that several hosts can have mounted."""
 
@@ -133,14 +132,6 @@ def problems(plan: SyncPlan) -> Iterator[tuple[str, str]]:
     for (host, source), (needs, room) in wanted.items():
         if needs + SPARE > room.free:
             yield host, f"{source or 'the disk'} has {spell(room.free)} free, and {spell(needs + SPARE)} are needed"
-
-
-def spell(count: int) -> str:
-    """Spell bytes in an error's text."""
-    for unit, name in ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB")):
-        if count >= unit:
-            return f"{count / unit:.1f} {name}"
-    return f"{count} bytes"
 
 
 def _model_json(one: ModelPlan) -> dict[str, Any]:

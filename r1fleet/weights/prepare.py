@@ -18,6 +18,7 @@ from r1fleet.spec import Deployment
 from r1fleet.spec.resolve import OWN_STEPS, download_folder
 from r1fleet.status.contact import Contact
 from r1fleet.weights.manifest import MANIFEST, Manifest, parse
+from r1fleet.weights.room import SPARE, spell
 
 STEP = "prepare"
 PlanOf = Callable[[str, Contact], Plan]
@@ -94,6 +95,21 @@ def holders(contact: Contact, hosts: Sequence[str], one: Derived, source: Manife
         except (ValueError, AttributeError, FleetError):
             continue  # a damaged seal is as good as none
     return found
+
+
+def refuse_lack_of_room(contact: Contact, hosts: Sequence[str], one: Derived, source: Manifest) -> None:
+    """Compare what will be made with what is free, on every host that is to have it."""
+    needs, lacking = round(source.size * one.weighs) + SPARE, []
+    for host, answer in contact.ask_all("fleet_weights", {host: {"paths": [one.folder]} for host in hosts}).items():
+        told = {} if isinstance(answer, FleetError) else answer["folders"][0]
+        free = told.get("room", {}).get("free")
+        if free is not None and free < needs:
+            lacking.append(f"{host} has {spell(free)} free")
+    if lacking:
+        raise HostFailed(
+            f"{one.folder} needs {spell(needs)} beside the download, and {', '.join(lacking)}",
+            hint="make room there: r1fleet weights prune",
+        )
 
 
 def make(contact: Contact, host: str, one: Derived, source: Manifest, observer: Observer) -> Manifest:
