@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,12 +27,12 @@ _STOP: Final = """\
 id=$(docker ps --all --quiet --no-trunc --filter "name=^/$1\\$") || exit
 [ -n "$id" ] || exit 0
 docker stop -t "$2" "$id" >/dev/null || exit
-docker inspect --format '{{json .State}}' "$id" >"$3"
+docker inspect --format '{"Image":{{json .Image}},"State":{{json .State}}}' "$id" >"$3"
 docker rm --force "$id" >/dev/null"""
 
 _INSPECT: Final = """\
 id=$(docker ps --all --quiet --no-trunc --filter "name=^/$1\\$") || exit
-if [ -n "$id" ]; then docker inspect --format '{{json .State}}' "$id"
+if [ -n "$id" ]; then docker inspect --format '{"Image":{{json .Image}},"State":{{json .State}}}' "$id"
 elif [ -r "$2" ]; then cat "$2"; fi"""
 
 
@@ -77,14 +78,16 @@ class Docker:
         return cmd("sh", "-c", _INSPECT, "sh", process.name, process.exit_record)
 
     def parse(self, stdout: str) -> ProcessState:
-        """Read Docker's ``State``."""
+        """Read Docker's ``State``, and which image it is, whatever name it has now."""
         if not stdout.strip():
             return ProcessState("absent")
         try:
-            state = json.loads(stdout)
+            told = json.loads(stdout)
         except ValueError:
             return ProcessState("failed")
-        return _state(state) if isinstance(state, dict) else ProcessState("failed")
+        if not isinstance(told, dict) or not isinstance(told.get("State"), dict):
+            return ProcessState("failed")
+        return replace(_state(told["State"]), image=str(told.get("Image") or ""))
 
 
 def box_options(own: Container) -> dict[str, object]:

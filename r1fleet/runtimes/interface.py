@@ -73,7 +73,8 @@ class HostFile:
 class ProcessState:
     """What a runtime tells of a process: running, exited, failed or absent, with exit status where known.
 
-    ``ended`` is when it ended, in seconds of the host's monotonic clock, where the runtime knows.
+    ``ended`` is when it ended, in seconds of the host's monotonic clock, where the runtime knows; ``image`` is the id
+    of its container's image.
     """
 
     state: str
@@ -81,6 +82,7 @@ class ProcessState:
     since: str = ""
     pid: int | None = None
     ended: float | None = None
+    image: str = ""
 
 
 class Runtime(Protocol):

@@ -112,6 +112,7 @@ def _rank(record: DeploymentRecord, rank: RankRecord, seen: Survey) -> RankRow:
         row,
         phase=_far(record.engine, found.log["tail"]) if state == RUNNING else "",
         pid=found.process.pid,
+        image=found.process.image,
         seconds=found.seconds,
         resident=found.resident,
         gpus=found.gpus,

@@ -16,7 +16,10 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class RankRow:
-    """One rank; ``seconds`` is how long it has been running, ``resident`` its memory, ``phase`` how far it is."""
+    """One rank; ``seconds`` is how long it has been running, ``resident`` its memory, ``phase`` how far it is.
+
+    ``image`` is the id of its container's image: a tag may have moved since.
+    """
 
     rank: int
     replica: int
@@ -26,6 +29,7 @@ class RankRow:
     detail: str
     phase: str = ""
     pid: int | None = None
+    image: str = ""
     seconds: float = 0.0
     resident: int = 0
     gpus: tuple[GpuRow, ...] = ()

@@ -13,7 +13,7 @@ from r1fleet.lab import Lab
 from r1fleet.launch import GangFailed, stop_orphans
 from r1fleet.spec import Container
 from tests.conftest import LabFactory
-from tests.lab.boxed import MAKE_IMAGE, NAME, Stage, copy_image
+from tests.lab.boxed import IMAGE, MAKE_IMAGE, NAME, Stage, copy_image
 from tests.lab.ground import eventually
 from tests.lab.reach import answer, machine
 
@@ -40,6 +40,8 @@ def test_two_ranks_in_containers_on_two_hosts_answer_and_stop_leaves_nothing(sta
     assert (ready.state, ready.sample) == ("ready", "hello from the rehearsal")
     (row,) = stage.status().deployments
     assert [(rank.state, rank.resident > 0) for rank in row.ranks] == [("ready", True)] * 2
+    image = stage.sh("h1", f"docker image inspect {IMAGE} --format '{{{{.Id}}}}'")
+    assert [rank.image for rank in row.ranks] == [image] * 2
     stage.sh("h2", f"docker kill r1fleet-{NAME}-0-1")
     assert eventually(lambda: stage.status().deployments[0].state in ("degraded", "failed"))
     (_, second) = stage.status().deployments[0].ranks
@@ -76,6 +78,7 @@ def test_a_container_shares_what_was_written_and_the_key_is_nowhere_but_in_its_f
     ]
 
 
+@pytest.mark.slow
 def test_what_no_plan_names_any_more_is_seen_and_ended(stage: Stage) -> None:
     stage.launch(stage.plan(hosts=("h1",)))
     stage.launch(stage.plan(hosts=("h2",), runtime="unsupervised", stop_seconds=2))
@@ -144,7 +147,7 @@ def test_after_a_reboot_comes_back_what_was_to_come_back(stage: Stage) -> None:
         labs.heal_host(stage.lab.name, host)
 
     wanted = {NAME: "ready", "lasting": "ready", "passing": "failed"}
-    assert eventually(lambda: stage.states() == wanted), stage.states()
+    assert eventually(lambda: stage.states() == wanted, 40), stage.states()
     (passing,) = (row for row in stage.status().deployments if row.name == "passing")
     assert passing.ranks[0].detail == "is not running: its host has rebooted"
     for name in wanted:

@@ -322,7 +322,9 @@ def test_the_containers_entry_writes_to_the_log_file() -> None:
     ],
 )
 def test_what_docker_shows_is_read(state: dict[str, object], expected: ProcessState) -> None:
-    assert DOCKER.parse(json.dumps(state)) == expected
+    told = json.dumps({"Image": "sha256:12", "State": state})
+
+    assert DOCKER.parse(told) == replace(expected, image="sha256:12")
 
 
 def test_a_container_that_never_was_is_absent() -> None:
@@ -342,7 +344,11 @@ def test_stopping_a_container_keeps_how_it_ended_and_frees_its_name(tmp_path: Pa
     subprocess.run(DOCKER.stop(asked).argv, check=True, env={"PATH": path})
 
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert calls[1:] == ["stop -t 20 abc", "inspect --format {{json .State}} abc", "rm --force abc"]
+    assert calls[1:] == [
+        "stop -t 20 abc",
+        'inspect --format {"Image":{{json .Image}},"State":{{json .State}}} abc',
+        "rm --force abc",
+    ]
     assert (tmp_path / "exit").read_text() == "{}\n"
 
 
