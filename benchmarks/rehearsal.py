@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import yaml
@@ -33,7 +32,9 @@ def declare(folder: Path) -> Path:
                 "accelerator": "cpu",
                 "model": "tiny",
                 "model_path": MODEL,
+                "served_model_name": "tiny",
                 "hosts": "nodes",
+                "tensor_parallel": 2,
                 "runtime": "venv",
                 "venv": VENV,
                 "user": "lab",
@@ -51,10 +52,9 @@ def declare(folder: Path) -> Path:
 def equip(folder: Path) -> None:
     """Put the engine and a model on every host."""
     engine, words = ((_TESTS / f"rehearsal_{name}.py").read_text() for name in ("engine", "vllm"))
-    config = {"model_type": "qwen2", "num_attention_heads": 2, "num_hidden_layers": 2, "num_key_value_heads": 2}
     files = [
         {"path": ENGINE, "content": engine, "mode": 0o755},
-        {"path": f"{MODEL}/config.json", "content": json.dumps(config), "mode": 0o644},
+        {"path": f"{MODEL}/config.json", "content": "{}", "mode": 0o644},
         {"path": f"{VENV}/bin/vllm", "content": words, "mode": 0o755},
     ]
     way = connector()

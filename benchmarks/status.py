@@ -44,19 +44,21 @@ def _compare(made: Lab, folder: Path, hosts: int, runs: int) -> None:
 
 
 def _round(made: Lab, folder: Path, hosts: int, runs: int, what: str) -> None:
-    bare, ours, cpu, theirs = [], [], [], []
-    argv = [sys.executable, "-m", "r1fleet", "status", "-i", str(folder / "hosts.yaml")]
-    timed(argv, made, hosts=hosts)  # Python keeps what it compiles
+    connect = [sys.executable, "-m", "benchmarks.bare", str(folder / "hosts.json")]
+    look = [sys.executable, "-m", "r1fleet", "status", "-i", str(folder / "hosts.yaml")]
+    timed(look, made, hosts=hosts)  # Python keeps what it compiles
     load = os.getloadavg()[0]
+    bare, ours = [], []
     for _ in range(runs):
-        bare.append(float(timed([sys.executable, "-m", "benchmarks.bare", str(folder / "hosts.json")], made).output))
-        run = timed(argv, made, hosts=hosts)
-        ours.append(run.seconds)
-        cpu.append(run.cpu)
-        theirs.append(1000 * run.host_cpu)
-    ratios = [mine / one for mine, one in zip(ours, bare, strict=True)]
-    print(f"{hosts} hosts, {what}, load average {load:.1f}: bare connect {spread(bare)} s, status {spread(ours)} s,")
-    print(f"  to bare {spread(ratios)}; controller CPU {spread(cpu)} s, host CPU {spread(theirs)} ms", flush=True)
+        bare.append(timed(connect, made, hosts=hosts))
+        ours.append(timed(look, made, hosts=hosts))
+    seconds = [float(run.output) for run in bare]
+    ratios = [run.seconds / one for run, one in zip(ours, seconds, strict=True)]
+    print(f"{hosts} hosts, {what}, load average {load:.1f}")
+    print(f"  bare connect {spread(seconds)} s, status {spread(run.seconds for run in ours)} s, {spread(ratios)} times")
+    for name, many in (("bare connect", bare), ("status", ours)):
+        controller, host = spread(run.cpu for run in many), spread(1000 * run.host_cpu for run in many)
+        print(f"  CPU of {name}: controller {controller} s, each host {host} ms", flush=True)
 
 
 if __name__ == "__main__":

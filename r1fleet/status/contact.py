@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -46,7 +47,9 @@ class Contact:
         self.sessions: dict[str, Session] = {}
         self.lost: dict[str, FleetError] = {}
         self._access = access
-        self._meeting: threading.Thread | None = None
+        self._silent: dict[str, Session] = {}
+        self._meeting: set[str] = set()
+        self._met: queue.SimpleQueue[tuple[Host, Session | FleetError]] = queue.SimpleQueue()
 
     def __enter__(self) -> Contact:
         """Open every host that is not open yet."""
@@ -65,11 +68,7 @@ class Contact:
             return
         with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(wanted))) as pool:
             for host, outcome in zip(wanted, pool.map(self._open, wanted), strict=True):
-                if isinstance(outcome, FleetError):
-                    self.lost[host.name] = outcome
-                else:
-                    self.sessions[host.name] = outcome
-                    self.lost.pop(host.name, None)
+                self._take(host, outcome)
 
     def close(self) -> None:
         """Close every session, in parallel: each waits for its agent's end."""
@@ -78,19 +77,21 @@ class Contact:
             with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(sessions))) as pool:
                 list(pool.map(lambda session: session.close(), sessions))
 
-    def meet_again(self, lost: Mapping[str, FleetError]) -> None:
-        """Open hosts again that were lost, in the background: nobody waits for them, and they are lost until then."""
-        if self._meeting is not None and self._meeting.is_alive():
-            return
-        for host, error in lost.items():
-            session = self.sessions.get(host)
-            if session is not None and isinstance(error, HostUnreachable):
+    def meet_again(self) -> None:
+        """Take in the hosts that were met since the last call, and begin to meet those that are lost; nobody waits."""
+        for host, session in self._silent.items():
+            if self.sessions.get(host) is session:
                 del self.sessions[host]
-                self.lost[host] = error
                 session.close()
-        if self.lost:
-            self._meeting = threading.Thread(target=self.open, daemon=True)
-            self._meeting.start()
+        self._silent.clear()
+        while not self._met.empty():
+            known, outcome = self._met.get()
+            self._meeting.discard(known.name)
+            self._take(known, outcome)
+        for host in self.lost:
+            if host not in self.sessions and host not in self._meeting:
+                self._meeting.add(host)
+                threading.Thread(target=self._meet, args=(self.hosts[host],), daemon=True).start()
 
     def keep(self, host: str) -> None:
         """Let go of all hosts but one."""
@@ -122,12 +123,27 @@ class Contact:
         """Wait for a queued run; a module that failed is a HostFailed."""
         try:
             reply = future.result()
+        except HostUnreachable as error:
+            self.lost[host] = error
+            if host in self.sessions:
+                self._silent[host] = self.sessions[host]
+            return error
         except FleetError as error:
             return error
         if reply.get("failed"):
             texts = [str(reply.get(name) or "").strip() for name in ("msg", "stderr")]
             return HostFailed(": ".join(filter(None, texts)) or "failed without a message", where=Where(host=host))
         return reply
+
+    def _meet(self, host: Host) -> None:
+        self._met.put((host, self._open(host)))
+
+    def _take(self, host: Host, outcome: Session | FleetError) -> None:
+        if isinstance(outcome, FleetError):
+            self.lost[host.name] = outcome
+        else:
+            self.sessions[host.name] = outcome
+            self.lost.pop(host.name, None)
 
     def _open(self, host: Host) -> Session | FleetError:
         try:

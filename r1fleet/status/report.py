@@ -57,6 +57,7 @@ def watch(
         while True:
             began = time.monotonic()
             yield lookout.look()
+            lookout.meet_again()
             sleep(max(0.0, interval - (time.monotonic() - began)))
 
 
@@ -88,6 +89,11 @@ class _Lookout:
         message = "" if rows else nothing(self._inventories, hosts, self._options.deployments)
         return StatusReport(rows, hosts, message, unlaunched)
 
+    def meet_again(self) -> None:
+        """Let whoever is lost be met again, for the next look."""
+        for cluster in self._clusters:
+            cluster.meet_again()
+
     def _each(self, do: Callable[[_Cluster], Done]) -> list[Done]:
         """Do something with every cluster, in parallel."""
         with ThreadPoolExecutor(max_workers=max(1, len(self._clusters))) as pool:
@@ -101,7 +107,6 @@ class _Cluster:
         self._inventory = inventory
         self._options = options
         self._contact = Contact(access, inventory.hosts.values())
-        self._lost: Mapping[str, FleetError] = {}
 
     def open(self) -> None:
         """Meet every host."""
@@ -111,11 +116,13 @@ class _Cluster:
         """Close the sessions."""
         self._contact.close()
 
+    def meet_again(self) -> None:
+        """Try, in the background, to open whoever is lost."""
+        self._contact.meet_again()
+
     def look(self) -> StatusReport:
-        """Ask every host; whoever was lost at the last look is met again meanwhile."""
-        self._contact.meet_again(self._lost)
+        """Ask every host."""
         seen = survey(self._contact, lines=self._options.lines, glance=True)
-        self._lost = seen.lost
         chosen, declared = self._options.deployments, self._options.declared.get(self._inventory.name)
         wanted = [name for name in seen.names() if not chosen or name in chosen]
         rows = [deployment_row(self._inventory, name, seen) for name in wanted]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from r1fleet.errors import FleetError, HostUnreachable, UsageError
 from r1fleet.status.contact import Contact
-from r1fleet.status.judge import SILENT, newest
+from r1fleet.status.judge import FAILED, SILENT, STOPPED, newest
 from r1fleet.status.record import DeploymentRecord
 from r1fleet.status.view import DeploymentView, HostView, read_host
 
@@ -48,14 +48,20 @@ class Survey:
         views = self.current_views(record)
         return {host: self._why_absent(host) for host in record.hosts if host not in views}
 
+    def _ended(self, deployment: str) -> bool:
+        marker = newest(view.current for view in self.views(deployment).values())
+        return marker is not None and marker.state in (STOPPED, FAILED)
+
     def _why_absent(self, host: str) -> str:
         if host in self.lost:
             return SILENT
         return "its host holds another generation" if host in self.hosts else "its host is not in this inventory"
 
     def one(self, deployment: str | None) -> DeploymentRecord:
-        """Pick the deployment that is meant: the one named, or the only one there is."""
+        """Pick the deployment that is meant: the one named, or the only one there is, or that has not ended."""
         known = [name for name in self.names() if self.record(name) is not None]
+        if deployment is None and len(known) > 1:
+            known = [name for name in known if not self._ended(name)] or known
         if deployment is None and len(known) > 1:
             raise UsageError("several deployments are on these hosts: " + ", ".join(known), hint="name one of them")
         name = deployment or (known[0] if known else None)

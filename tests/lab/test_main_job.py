@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,10 +71,11 @@ def test_two_ranks_on_two_hosts_run_the_planned_command(launched: CompletedProce
 
 
 def test_the_model_answers_over_both_hosts(launched: CompletedProcess[str], fleet: Fleet) -> None:
-    asked = fleet.run("ask", "What is two plus two?", "-d", "tiny")
+    asked = fleet.run("ask", "What is two plus two?", "-d", "tiny", "--temperature", "0")
 
     assert asked.returncode == 0
-    assert SENTENCE in asked.stdout
+    assert asked.stdout.startswith(SENTENCE)
+    assert re.search(r"tiny at http://\S+:8000, .* tokens", asked.stderr)
 
 
 def test_status_shows_both_ranks_and_a_probe_that_answered(launched: CompletedProcess[str], fleet: Fleet) -> None:
@@ -85,6 +87,8 @@ def test_status_shows_both_ranks_and_a_probe_that_answered(launched: CompletedPr
         (1, "h2", "ready"),
     ]
     assert [probe["ok"] for probe in row["probes"]] == [True]  # type: ignore[attr-defined]
+    assert [gang["completion_age"] for gang in row["gangs"]] == [0.0]  # type: ignore[attr-defined]
+    assert row["declared"]
 
 
 def test_the_same_plan_again_is_already_ready(launched: CompletedProcess[str], fleet: Fleet) -> None:
@@ -113,6 +117,8 @@ def test_logs_are_led_by_host_and_rank(launched: CompletedProcess[str], fleet: F
     assert "(h2, rank 1) " in both
     assert "rank 1) " not in one
     assert "world_size=2 rank=1" in both
+    assert fleet.run("logs", "tiny", "--since", "1h").stdout == fleet.run("logs", "tiny", "-n", "100000").stdout
+    assert "world_size=2" not in fleet.run("logs", "tiny", "--since", "2099-01-01").stdout
 
 
 def test_stop_leaves_nothing(launched: CompletedProcess[str], fleet: Fleet) -> None:

@@ -245,6 +245,16 @@ def test_a_stopped_deployment_is_not_asked(fleet: Fleet) -> None:
     assert f"r1fleet launch {NAME}" in str(caught.value)
 
 
+def test_of_several_deployments_the_one_that_has_not_ended_is_meant(fleet: Fleet) -> None:
+    plan = rehearsal([("a", "127.0.0.1")], name="other", port=1)
+    options = LaunchOptions(hosts=fleet.hosts, interval=0.01, detach=True)
+    launch(plan, fleet.access, lambda event: None, options)
+    with pytest.raises(UsageError, match="several deployments are on these hosts: rehearsal, other"):
+        put(fleet)
+    stop(fleet.hosts.values(), fleet.access, lambda event: None, "other")
+    assert put(fleet).text == "hello"
+
+
 def test_a_replica_that_is_not_there_is_refused(fleet: Fleet) -> None:
     assert put(fleet, replica=0).text == "hello"
     with pytest.raises(UsageError, match="has no replica 3"):
