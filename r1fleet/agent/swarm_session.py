@@ -11,7 +11,7 @@ from r1fleet.agent.swarm_files import Group, shares
 _BLOCK = 16 * 1024
 _NOBODY, _OPEN = 1, 0
 
-# What each is for was measured: docs/weights.md, "How weights reach every host".
+# What each is for was measured: docs/weights.md, "Between the hosts".
 _SETTINGS: Dict[str, Any] = {
     "user_agent": "r1fleet",
     "enable_dht": False,
@@ -95,7 +95,10 @@ class Wire:
         given.save_path = folder
         given.have_pieces = have
         flags = lt.torrent_flags
-        given.flags = flags.disable_dht | flags.disable_lsd | flags.disable_pex | flags.no_verify_files
+        # Without apply_ip_filter a torrent lets everyone in, whatever the session's filter says.
+        given.flags = (
+            flags.apply_ip_filter | flags.disable_dht | flags.disable_lsd | flags.disable_pex | flags.no_verify_files
+        )
         if stripe >= 0:
             given.piece_priorities = shares(len(have), stripe, len(self._peers))
         handle = self._session.add_torrent(given)

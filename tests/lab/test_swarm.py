@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from r1fleet import lab as labs
+from r1fleet.agent.swarm_files import Group
 from r1fleet.cli.connect import connector
 from r1fleet.errors import FleetError, HostFailed, LockHeld
 from r1fleet.events import Event, Note, Transfer
@@ -31,6 +34,10 @@ from tests.lab.reach import answer, machine
 PLACE = "/var/lib/r1fleet/weights/org--model@1"
 SETTINGS = SwarmSettings(wheel_for=libtorrent_wheel, sessions=1, first_port=26881)
 MIB = 2**20
+CLEAN = (
+    "sudo systemctl stop 'r1fleet-swarm-*'; sudo rm -rf /var/lib/r1fleet"
+    " /etc/systemd/system/r1fleet-swarm* /etc/systemd/system/*/r1fleet-swarm*"
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +71,7 @@ def open_all(fleet: Lab, way: Transport) -> list[Member]:
 def content(fleet: Lab, sizes: dict[str, int]) -> Cargo:
     """Write random files on h1, none of them anywhere else."""
     for host in fleet.hosts:
-        answer(fleet, host.name, "sudo rm -rf /var/lib/r1fleet/weights")
+        answer(fleet, host.name, CLEAN)
     folder = at(fleet, "h1", PLACE)
     rows = []
     for path, size in sizes.items():
@@ -159,7 +166,8 @@ def test_killed_programs_a_flipped_byte_and_a_controller_that_leaves_cost_little
     assert eventually(lambda: told(fleet, "h2").get("done", 0) > 6 * MIB, 30)
     with pytest.raises(LockHeld, match="another set"):
         Swarm(replace(cargo, place=f"{PLACE}-b"), members[0], members[1:], limited).start()
-    assert stranger(fleet, "h2") == b""
+    assert answered(fleet, "h2") == "b''"
+    assert eventually(lambda: any("blocked" in note and fleet.gateway in note for note in told(fleet, "h2")["notes"]))
     swarm.leave()
     assert "cmdline" in traces(fleet, "h2")
 
@@ -185,19 +193,89 @@ def test_killed_programs_a_flipped_byte_and_a_controller_that_leaves_cost_little
     assert [traces(fleet, host.name) for host in fleet.hosts] == ["", "", ""]
 
 
+@pytest.mark.slow
+def test_without_a_controller_hosts_end_when_all_have_everything_and_the_next_run_publishes(
+    fleet: Lab, way: Transport, members: list[Member]
+) -> None:
+    cargo = content(fleet, {"model.bin": 8 * MIB})
+    swarm = Swarm(cargo, *split(members), replace(SETTINGS, rate=2 * MIB))
+    swarm.start()
+    swarm.add(["model.bin"])
+    following = threading.Thread(target=swarm.finish)
+    following.start()
+    assert eventually(lambda: list(at(fleet, "h3", STATE).glob("*/sealed.json")))
+    assert eventually(lambda: list(at(fleet, "h1", STATE).glob("*/sealed.json")))
+    swarm.leave()
+    following.join()
+    assert not at(fleet, "h2", PLACE).exists()
+
+    assert eventually(lambda: not any(running(fleet, host.name) for host in fleet.hosts), 60)
+
+    assert not any(one.error for one in spread(cargo, *split(open_all(fleet, way)), SETTINGS))
+    assert lacking(fleet, cargo, "h2", "h3") == []
+    assert [traces(fleet, host.name) for host in fleet.hosts] == ["", "", ""]
+
+
+def running(fleet: Lab, host: str) -> bool:
+    return any(word in traces(fleet, host) for word in ("cmdline", "r1fleet-swarm"))
+
+
+@pytest.mark.slow
+def test_a_host_that_reboots_goes_on_by_itself(fleet: Lab, way: Transport, members: list[Member]) -> None:
+    cargo = content(fleet, {"model.bin": 24 * MIB})
+    host = load(fleet.inventory).hosts["h3"]
+    members[2] = replace(members[2], reopen=lambda: way.open(host, Become()))
+    swarm = Swarm(cargo, *split(members), replace(SETTINGS, rate=2 * MIB))
+    swarm.start()
+    swarm.add(["model.bin"])
+    assert eventually(lambda: told(fleet, "h3").get("done", 0) > 6 * MIB, 30)
+
+    labs.break_host(fleet.name, "h3", "reboot")
+    labs.heal_host(fleet.name, "h3")
+
+    assert eventually(lambda: told(fleet, "h3")["received"] < told(fleet, "h3")["done"], 30)  # what was there counts
+    assert [one.error for one in swarm.finish()] == [None, None]
+    assert lacking(fleet, cargo, "h2", "h3") == []
+    assert [traces(fleet, host.name) for host in fleet.hosts] == ["", "", ""]
+
+
 def split(members: list[Member]) -> tuple[Member, list[Member]]:
     return members[0], members[1:]
 
 
-def stranger(fleet: Lab, host: str) -> bytes:
-    """Connect as a peer that does not belong to the cluster; return what it is told."""
-    with socket.create_connection((fleet.host(host).address, SETTINGS.first_port), timeout=5) as stream:
-        stream.settimeout(5)
-        try:
-            stream.sendall(b"\x13BitTorrent protocol" + bytes(8) + bytes(20) + b"-R10000-stranger-id!")
-            return stream.recv(1)
-        except ConnectionError:
-            return b""
+def greeting(fleet: Lab) -> bytes:
+    """Return how a peer of this very transfer begins."""
+    (told,) = at(fleet, "h1", STATE).glob("*/group-0.json")
+    about = Group(json.loads(told.read_text())).metainfo()[b"info"]
+    return b"\x13BitTorrent protocol" + bytes(8) + hashlib.sha1(bencoded(about)).digest() + b"-R10000-stranger-id!"
+
+
+def bencoded(value: Any) -> bytes:
+    if isinstance(value, int):
+        return b"i%de" % value
+    if isinstance(value, bytes):
+        return b"%d:%b" % (len(value), value)
+    if isinstance(value, list):
+        return b"l" + b"".join(map(bencoded, value)) + b"e"
+    return b"d" + b"".join(bencoded(key) + bencoded(value[key]) for key in sorted(value)) + b"e"
+
+
+ANSWERED = """
+import socket, sys
+stream = socket.create_connection(("{address}", {port}), timeout=5)
+stream.settimeout(5)
+try:
+    stream.sendall(bytes.fromhex("{hello}"))
+    print(stream.recv(20)[1:])
+except ConnectionError:
+    print(b"")
+"""
+
+
+def answered(fleet: Lab, host: str) -> str:
+    """Greet a host's program from outside the cluster; return what it says."""
+    text = ANSWERED.format(address=fleet.host(host).address, port=SETTINGS.first_port, hello=greeting(fleet).hex())
+    return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=30).stdout.strip()
 
 
 def flip(path: Path) -> None:

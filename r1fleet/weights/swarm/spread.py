@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from r1fleet.errors import FleetError
+from r1fleet.errors import FleetError, HostFailed, Where
 from r1fleet.events import Note, Observer, Step, ignore
 from r1fleet.transport.protocol import Blob, Reply
 from r1fleet.weights.swarm.drive import Begin, Drive
@@ -100,7 +100,7 @@ class Swarm:
                 self._outcomes.update({outcome.host: outcome for outcome in streaming.result()})
         if self._failure is not None:
             raise self._failure
-        return tuple(self._outcomes[target.name] for target in self._targets)
+        return tuple(self._outcomes.get(target.name) or _left(target.name) for target in self._targets)
 
     def leave(self) -> None:
         """Stop following; what runs on the hosts goes on by itself, and a later ``start`` takes it up again."""
@@ -170,3 +170,8 @@ class Swarm:
         self._outcomes[outcome.host] = outcome
         size = 0 if outcome.error else self._cargo.manifest.size
         self._observer(Step(STEP, state, detail, outcome.host, size, self._cargo.manifest.size, "bytes"))
+
+
+def _left(host: str) -> HostOutcome:
+    what = "the transfer is not followed any more; it goes on by itself"
+    return HostOutcome(host, error=HostFailed(what, where=Where(host=host), hint="run it again to follow it"))
