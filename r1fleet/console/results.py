@@ -103,8 +103,8 @@ def plain(value: object) -> object:
 
 
 def diff_lines(result: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a result's difference as a unified diff, one line each."""
-    differences = result.get("diff") or ()
+    """Yield a changed result's difference as a unified diff, one line each."""
+    differences = (result.get("diff") if result.get("changed") else None) or ()
     for difference in [differences] if isinstance(differences, Mapping) else differences:
         if isinstance(difference, Mapping):
             yield from _one_diff(difference)

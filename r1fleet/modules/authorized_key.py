@@ -8,7 +8,7 @@ import re
 from typing import Any, NamedTuple
 
 from r1fleet.agent.context import Context
-from r1fleet.agent.files import content_diff, read_bytes, write_bytes
+from r1fleet.agent.files import content_diff, path_info, read_bytes, write_bytes
 from r1fleet.modules._http import download
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -28,6 +28,7 @@ CHECK_MODE = True
 
 # White space inside quotes belongs to an option: command="ls -l".
 _WORD = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^\s"])+')
+_OPTION = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,"])+')
 _KINDS = ("ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-")
 
 
@@ -41,8 +42,17 @@ class Key(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The line as sshd reads it."""
-        return " ".join(part for part in (self.options, self.kind, self.data, self.comment) if part)
+        """The line as Ansible writes it: with a space before the comment, also before none."""
+        return " ".join([self.options] * bool(self.options) + [self.kind, self.data, self.comment])
+
+    def permits_as(self, other: Key) -> bool:
+        """Tell whether two lines have the same options; the order counts among those of one name."""
+        mine, theirs = ([option.partition("=") for option in _OPTION.findall(key.options)] for key in (self, other))
+        return sorted(mine, key=_name) == sorted(theirs, key=_name)
+
+
+def _name(option: tuple[str, str, str]) -> str:
+    return option[0]
 
 
 def parse(line: str) -> Key | None:
@@ -64,7 +74,7 @@ def run(ctx: Context) -> dict[str, Any]:
     path = _path(ctx, account)
     before = read_bytes(path)
     lines = (before or b"").decode("utf-8", "surrogateescape").splitlines()
-    after_lines = _edited(lines, _wanted(ctx), ctx)
+    after_lines = edited(lines, _wanted(ctx), absent=args["state"] == "absent", exclusive=args["exclusive"])
     reply: dict[str, Any] = {name: args[name] for name in ARGUMENTS}
     reply.update(keyfile=path, changed=after_lines != lines)
     after = "".join(line + "\n" for line in after_lines).encode("utf-8", "surrogateescape")
@@ -72,7 +82,7 @@ def run(ctx: Context) -> dict[str, Any]:
         _write(ctx, path, after, account)
     if ctx.diff:
         reply["diff"] = content_diff(before, after, path)
-    return reply
+    return dict(reply, **path_info(path)) if args["path"] and os.path.exists(path) else reply
 
 
 def _account(ctx: Context) -> pwd.struct_passwd:
@@ -107,27 +117,30 @@ def _wanted(ctx: Context) -> list[Key]:
     return keys
 
 
-def _edited(lines: list[str], wanted: list[Key], ctx: Context) -> list[str]:
-    known = {(key.kind, key.data): key for key in wanted}
-    kept, seen = [], set()
-    for line in lines:
-        key = parse(line)
-        identity = (key.kind, key.data) if key else None
-        if key is None or identity not in known:
-            if key is None or not (ctx.args["exclusive"] and ctx.args["state"] == "present"):
-                kept.append(line)
-            continue
-        if ctx.args["state"] == "present" and identity not in seen:
-            seen.add(identity)
-            kept.append(_merged(key, known[identity], line))
-    if ctx.args["state"] == "present":
-        kept += [key.line for identity, key in known.items() if identity not in seen]
-    return kept
+def edited(lines: list[str], wanted: list[Key], *, absent: bool, exclusive: bool) -> list[str]:
+    """Return the lines with the wanted keys, or without them; nothing moves where nothing changes.
 
-
-def _merged(present: Key, wanted: Key, line: str) -> str:
-    same = present.options == wanted.options and (present.comment == wanted.comment or not wanted.comment)
-    return line if same else wanted._replace(comment=wanted.comment or present.comment).line
+    As with Ansible, each key stands once, where it stood last, and one that changes comes last.
+    """
+    known = {key.data: key for key in wanted}
+    present = [parse(line) for line in lines]
+    last = {key.data: at for at, key in enumerate(present) if key}
+    gone = {data for data in last if (data in known if absent else exclusive and data not in known)}
+    changed = {}
+    for data, key in ({} if absent else known).items():
+        there = present[last[data]] if data in last else None
+        if there is None or not (there.permits_as(key) and there[1:] == key[1:]):
+            changed[data] = key
+    alone = exclusive and not absent  # other lines, comments too, make way
+    if not gone and not changed and not (alone and None in present):
+        return lines
+    kept = []
+    for at, (line, there) in enumerate(zip(lines, present)):
+        if there is None:
+            kept += [] if alone else [line]
+        elif last[there.data] == at and there.data not in gone and there.data not in changed:
+            kept.append(there.line)
+    return kept + [key.line for key in changed.values()]
 
 
 def _write(ctx: Context, path: str, content: bytes, account: pwd.struct_passwd) -> None:
@@ -139,6 +152,8 @@ def _write(ctx: Context, path: str, content: bytes, account: pwd.struct_passwd) 
         if not os.path.islink(folder):
             os.chown(folder, account.pw_uid, account.pw_gid, follow_symlinks=False)
             os.chmod(folder, 0o700)
+    elif not os.path.isdir(folder):
+        os.makedirs(folder)
     if os.path.islink(path):
         os.unlink(path)
     write_bytes(path, content, mode=0o600)

@@ -48,6 +48,10 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _BYTES = {"b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
+class _Unreadable(Exception):
+    """A file is not in the encoding that was told: its path is left there, as Ansible does."""
+
+
 def run(ctx: Context) -> dict[str, Any]:
     """Walk the paths and describe what fits."""
     args = ctx.args
@@ -61,13 +65,17 @@ def run(ctx: Context) -> dict[str, Any]:
             skipped[root] = "'{}' is not a directory".format(root)
             ctx.warn("Skipped '{}' path due to this access issue: {}\n".format(root, skipped[root]))
             continue
-        for path in _walk(ctx, root, skipped):
-            examined += 1
-            entry = _fitting(ctx, path, age, size)
-            if entry is not None:
-                found.append(entry)
-                if args["limit"] and len(found) >= args["limit"]:
-                    return _reply(found, examined, skipped, "Limit of matches reached")
+        try:
+            for path in _walk(ctx, root, skipped):
+                examined += 1
+                entry = _fitting(ctx, path, age, size) if path else None
+                if entry is not None:
+                    found.append(entry)
+                    if args["limit"] and len(found) >= args["limit"]:
+                        return _reply(found, examined, skipped, "Limit of matches reached")
+        except _Unreadable as error:
+            skipped[root] = str(error)
+            ctx.warn("Skipped '{}' path due to this access issue: {}\n".format(root, error))
     msg = "Not all paths examined, check warnings for details" if skipped else "All paths examined"
     return _reply(found, examined, skipped, msg)
 
@@ -88,6 +96,8 @@ def _measure(ctx: Context, argument: str, units: dict[str, int]) -> int | None:
 
 
 def _walk(ctx: Context, root: str, skipped: dict[str, str]) -> Iterator[str]:
+    """Yield what is below ``root``; empty for what lies one level too deep, which is looked at and left."""
+
     def refused(error: OSError) -> None:
         skipped[str(error.filename)] = str(error)
         ctx.warn("Skipped '{}' path due to this access issue: {}\n".format(error.filename, error))
@@ -95,12 +105,11 @@ def _walk(ctx: Context, root: str, skipped: dict[str, str]) -> Iterator[str]:
     for base, folders, files in os.walk(root, onerror=refused, followlinks=ctx.args["follow"]):
         below = os.path.relpath(base, root)
         level = 1 if below == "." else below.count(os.sep) + 2
+        beyond = bool(ctx.args["depth"]) and level > ctx.args["depth"]
         for name in files + folders:
-            yield os.path.join(base, name)
-        if not ctx.args["recurse"] or (ctx.args["depth"] and level >= ctx.args["depth"]):
+            yield "" if beyond else os.path.join(base, name)
+        if beyond or not ctx.args["recurse"]:
             folders[:] = []
-        elif not ctx.args["hidden"]:
-            folders[:] = [name for name in folders if not name.startswith(".")]
 
 
 def _fitting(ctx: Context, path: str, age: int | None, size: int | None) -> dict[str, Any] | None:
@@ -174,11 +183,16 @@ def _has_mode(ctx: Context, status: os.stat_result) -> bool:
 
 def _contains(ctx: Context, path: str) -> bool:
     pattern = _compiled(ctx, ctx.args["contains"])
-    encoding = ctx.args["encoding"] or "utf-8"
+    encoding = ctx.args["encoding"]
     try:
-        with open(path, encoding=encoding, errors="surrogateescape") as stream:
+        with open(path, encoding=encoding or "utf-8", errors="strict" if encoding else "surrogateescape") as stream:
             if ctx.args["read_whole_file"]:
                 return bool(pattern.search(stream.read()))
             return any(pattern.match(line) for line in stream)
-    except (OSError, LookupError):
+    except UnicodeDecodeError:
+        text = "Failed to read the file {} due to an encoding error. current encoding: {}"
+        raise _Unreadable(text.format(path, encoding)) from None
+    except LookupError as error:
+        raise _Unreadable(str(error)) from None
+    except OSError:
         return False

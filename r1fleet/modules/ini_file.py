@@ -38,40 +38,50 @@ _SECTION = re.compile(r"^\s*\[\s*(.+?)\s*\]\s*(?:[#;].*)?$")
 def run(ctx: Context) -> dict[str, Any]:
     """Bring the option, or the whole section, into the wanted state."""
     args = ctx.args
-    path = os.path.realpath(args["path"]) if args["follow"] else args["path"]
+    path = args["path"]
     values = args["values"] if args["values"] is not None else ([] if args["value"] is None else [args["value"]])
     if args["state"] == "present" and not args["allow_no_value"] and not values:
         ctx.fail("Parameter 'value(s)' must be defined if state=present and allow_no_value=False.")
     if args["state"] == "absent" and args["option"] is None and args["section"] is None:
         ctx.fail("state=absent needs a section or an option")
     before = load(ctx, path, create=args["create"], missing="Destination {} does not exist!")
-    text = (before or b"").decode("utf-8", "surrogateescape")
+    text = (before or b"").decode("utf-8-sig", "surrogateescape")
     lines = [line.rstrip("\r") for line in text.split("\n")]
     if lines and not lines[-1]:
         lines.pop()
     lines, msg = _edit(ctx, lines, values)
-    after = "".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape")
+    after = _text(lines)
     changed = bool(msg) and after != (before or b"")
     reply: dict[str, Any] = {"changed": changed, "msg": msg if changed else "OK", "path": path}
     if changed:
         kept = backup(ctx, path)
         reply.update({"backup_file": kept} if kept else {})
+        if os.path.islink(path) and not args["follow"] and not ctx.check:
+            os.unlink(path)  # Ansible, too, puts a file in the place of the link
         store(ctx, path, after)
     attributes: dict[str, Any] = {}
     reply["changed"] = apply_permissions_after(ctx, path, attributes, changed=changed) or changed
     if ctx.diff:
-        reply["diff"] = content_diff(before, after, path + " (content)")
+        reply["diff"] = content_diff(
+            text.replace("\r\n", "\n").encode("utf-8", "surrogateescape"), after, path + " (content)"
+        )
     return dict(path_info(path) if os.path.exists(path) else {}, **reply)
+
+
+def _text(lines: list[str]) -> bytes:
+    return "".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape")
 
 
 def _edit(ctx: Context, lines: list[str], values: list[str]) -> tuple[list[str], str]:
     """Return the changed lines and what was done, empty where nothing was to do."""
     args = ctx.args
+    # The first section of a file is set off by an empty line, as the files this edits have had for years.
+    lines = lines or [""]
     span = _find_section(ctx, lines)
     if span is None:
         if args["state"] == "absent":
             return lines, ""
-        return lines + _new_section(ctx, lines, values), "section and option added" if args["option"] else (
+        return _with_section(ctx, lines, values), "section and option added" if args["option"] else (
             "only section added"
         )
     start, end = span
@@ -91,7 +101,7 @@ def _find_section(ctx: Context, lines: list[str]) -> tuple[int, int] | None:
     """Return the range of lines that belong to the section; what stands before any section is the one without name."""
     wanted = ctx.args["section"]
     heads = [(at, match.group(1)) for at, match in enumerate(map(_SECTION.match, lines)) if match]
-    if wanted is None:
+    if not wanted:
         return 0, (heads[0][0] if heads else len(lines))
     for index, (at, name) in enumerate(heads):
         end = heads[index + 1][0] if index + 1 < len(heads) else len(lines)
@@ -103,23 +113,27 @@ def _find_section(ctx: Context, lines: list[str]) -> tuple[int, int] | None:
 def _has_values(ctx: Context, body: list[str]) -> bool:
     for condition in ctx.args["section_has_values"] or []:
         found = [match.group("value") for match in map(_pattern(condition["option"]).match, body) if match]
-        wanted = condition.get("values") or ([condition["value"]] if condition.get("value") is not None else [])
-        if not found or any(value not in found for value in wanted):
+        if not found or any(value not in found for value in _values(condition)):
             return False
     return True
 
 
-def _new_section(ctx: Context, lines: list[str], values: list[str]) -> list[str]:
-    options = [_line(ctx, value) for value in values] or [_line(ctx, None)] if ctx.args["option"] else []
-    # The first section of a file is set off by an empty line, as the files this edits have had for years.
-    gap = [""] if not lines else []
-    return [*gap, "[{}]".format(ctx.args["section"]), *options]
+def _values(condition: dict[str, Any]) -> list[str]:
+    return condition.get("values") or ([condition["value"]] if condition.get("value") is not None else [])
 
 
-def _line(ctx: Context, value: str | None) -> str:
+def _with_section(ctx: Context, lines: list[str], values: list[str]) -> list[str]:
     option = ctx.args["option"]
+    conditions = ctx.args["section_has_values"] or []
+    new = [_line(ctx, each["option"], value) for each in conditions for value in _values(each)]
+    if option:
+        new += [_line(ctx, option, value) for value in values] or [option]
+    return [*lines, "[{}]".format(ctx.args["section"]), *new]
+
+
+def _line(ctx: Context, option: str, value: str | None) -> str:
     if value is None:
-        return str(option)
+        return option
     return ("{}={}" if ctx.args["no_extra_spaces"] else "{} = {}").format(option, value)
 
 
@@ -129,39 +143,45 @@ def _pattern(option: str, *, inactive: bool = False) -> re.Pattern[str]:
 
 
 def _set(ctx: Context, body: list[str], values: list[str]) -> tuple[list[str], str]:
-    args = ctx.args
-    active = _pattern(args["option"])
-    present = {at: match.group("value") for at, match in enumerate(map(active.match, body)) if match}
-    wanted: list[str | None] = list(values) or [None]
-    missing = [value for value in wanted if value not in present.values()]
-    spare = [at for at, value in present.items() if value not in wanted] if args["exclusive"] else []
-    respell = {at: _line(ctx, value) for at, value in present.items() if value in wanted and not args["ignore_spaces"]}
-    changed = list(body)
-    for at, line in respell.items():
-        changed[at] = line
-    done = "option changed" if changed != body else ""
-    spots = spare + (_inactive(ctx, body, present) if args["modify_inactive_option"] else [])
-    while missing and spots:
-        changed[spots.pop(0)] = _line(ctx, missing.pop(0))
-        done = "option changed"
-    dropped = {at for at in spots if at in spare}
-    kept = [line for at, line in enumerate(changed) if at not in dropped]
-    if missing:
-        at = _end_of_options(kept)
-        kept[at:at] = [_line(ctx, value) for value in missing]
-        done = done or "option added"
-    return kept, done or ("option changed" if dropped else "")
+    """Spell the wanted values where they stand; others make room for what is missing, or go where it is exclusive."""
+    args, option = ctx.args, ctx.args["option"]
+    pattern = _pattern(option, inactive=args["modify_inactive_option"])
+    missing: list[str | None] = list(dict.fromkeys(values)) or [None]
+    spare = []
+    changed: list[str | None] = list(body)
+    for at, match in enumerate(map(pattern.match, body)):
+        if not match or (args["allow_no_value"] and values and match.group("sign") is None):
+            continue
+        if values and match.group("value") in missing:
+            missing.remove(match.group("value"))
+            line = _line(ctx, option, match.group("value"))
+            if not (args["ignore_spaces"] and _closed(line) == _closed(body[at])):
+                changed[at] = line
+        else:
+            spare.append(at)
+    if args["allow_no_value"]:  # others stay, but that an option alone takes the place of one
+        spare = [] if values else spare[: len(missing)]
+    elif not args["exclusive"]:
+        spare = []
+    for at in spare:
+        changed[at] = _line(ctx, option, missing.pop(0)) if missing else None
+    kept = [line for line in changed if line is not None]
+    if not missing:
+        return kept, "option changed" if kept != body else ""
+    at = _end_of_options(kept)
+    kept[at:at] = [_line(ctx, option, value) for value in missing]
+    return kept, "option added"
 
 
-def _inactive(ctx: Context, body: list[str], present: dict[int, Any]) -> list[int]:
-    pattern = _pattern(ctx.args["option"], inactive=True)
-    return [at for at, line in enumerate(body) if at not in present and pattern.match(line)]
+def _closed(line: str) -> str:
+    """Return a line without the white space around its =."""
+    return "=".join(part.strip() if at else part.rstrip() for at, part in enumerate(line.split("=", 1)))
 
 
 def _end_of_options(body: list[str]) -> int:
-    """Return the place behind the last line that is not empty, so that the gap before the next section stays."""
+    """Return the place behind the last line that is neither empty nor a comment: what stands there is of the next."""
     at = len(body)
-    while at and not body[at - 1].strip():
+    while at and (not body[at - 1].strip() or body[at - 1].strip()[0] in "#;"):
         at -= 1
     return at
 

@@ -30,8 +30,8 @@ def run(ctx: Context) -> dict[str, Any]:
     reply: dict[str, Any] = {name: args[name] for name in ("name", "key", "path", "hash_host")}
     reply["changed"] = after != lines
     encoded = "".join(line + "\n" for line in after).encode("utf-8", "surrogateescape")
-    if ctx.diff:
-        reply["diff"] = content_diff(before, encoded if reply["changed"] else before, path)
+    # As with Ansible, tasks may look at it without --diff, too.
+    reply["diff"] = content_diff(before, encoded if reply["changed"] else before, path)
     if reply["changed"] and not ctx.check:
         if not os.path.isdir(os.path.dirname(path) or "."):
             ctx.fail("Failed to write to file {}: its folder does not exist".format(path))

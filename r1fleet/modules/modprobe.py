@@ -20,8 +20,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 LOCAL = True
 CHECK_MODE = True
 
-_LOAD = "/etc/modules-load.d"
-_OPTIONS = "/etc/modprobe.d"
+LOAD = "/etc/modules-load.d"
+OPTIONS = "/etc/modprobe.d"
+LOADED = "/proc/modules"
+BUILT_IN = "/lib/modules/{}/modules.builtin"
 
 
 def run(ctx: Context) -> dict[str, Any]:
@@ -40,10 +42,10 @@ def run(ctx: Context) -> dict[str, Any]:
 def is_loaded(name: str) -> bool:
     """Tell whether the module is loaded or part of the kernel itself."""
     plain = name.replace("-", "_")
-    if any(line.split(" ", 1)[0] == plain for line in read("/proc/modules").splitlines()):
+    if any(line.split(" ", 1)[0] == plain for line in read(LOADED).splitlines()):
         return True
-    builtin = read("/lib/modules/{}/modules.builtin".format(os.uname().release))
-    return any(line.endswith("/{}.ko".format(each)) for line in builtin.splitlines() for each in {name, plain})
+    builtin = read(BUILT_IN.format(os.uname().release))
+    return any(line.rpartition("/")[2].replace("-", "_") == plain + ".ko" for line in builtin.splitlines())
 
 
 def _probe(ctx: Context, *, wanted: bool) -> None:
@@ -56,9 +58,9 @@ def _probe(ctx: Context, *, wanted: bool) -> None:
 def _persist(ctx: Context) -> bool:
     name, params = ctx.args["name"], ctx.args["params"]
     wanted = ctx.args["persistent"] == "present"
-    load = [(_LOAD, r"^\s*{}\s*$".format(re.escape(name)), name if wanted else "")]
+    load = [(LOAD, r"^\s*{}\s*$".format(re.escape(name)), name if wanted else "")]
     options = "options {} {}".format(name, params) if wanted and params else ""
-    load.append((_OPTIONS, r"^\s*options\s+{}\b.*$".format(re.escape(name)), options))
+    load.append((OPTIONS, r"^\s*options\s+{}\b.*$".format(re.escape(name)), options))
     changes = [_keep(ctx, folder, pattern, line) for folder, pattern, line in load]
     return any(changes)
 

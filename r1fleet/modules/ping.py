@@ -12,5 +12,7 @@ CHECK_MODE = True
 
 
 def run(ctx: Context) -> Dict[str, Any]:
-    """Return what was given."""
+    """Return what was given; ``crash`` shows what a module that breaks looks like, as in Ansible."""
+    if ctx.args["data"] == "crash":
+        raise RuntimeError("boom")
     return {"changed": False, "ping": ctx.args["data"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from r1fleet.agent.context import Context
@@ -10,29 +11,56 @@ ARGUMENTS: dict[str, dict[str, Any]] = {}
 LOCAL = True
 CHECK_MODE = True
 
-_STATES = {"running": "running", "failed": "failed"}
+_AMISS = ("not-found", "masked", "failed")
+_PLAIN = ["--no-pager", "--no-legend", "--plain", "--type", "service", "--all"]
+_SCRIPT = re.compile(r"^ *\[ ([+-]) \] +(\S+)$", re.MULTILINE)
 
 
 def run(ctx: Context) -> dict[str, Any]:
-    """Join what systemd runs with what it could run."""
-    systemctl = ctx.which("systemctl")
-    if systemctl is None:
-        ctx.warn("Failed to find any services: the host does not run systemd")
-        return {"changed": False, "ansible_facts": {"services": {}}}
+    """Join the scripts of /etc/init.d, what systemd runs and what it could run."""
+    systemctl, service = ctx.which("systemctl"), ctx.which("service")
+    if systemctl is None and service is None:
+        ctx.warn("Failed to find any services: the host has neither systemd nor scripts in /etc/init.d")
     services: dict[str, dict[str, str]] = {}
-    plain = ["--no-pager", "--no-legend", "--plain", "--type", "service", "--all"]
-    for line in ctx.run([systemctl, "list-units", *plain], locale="C").text.splitlines():
-        words = line.replace("\u25cf", " ").split(None, 4)
+    if service:
+        _add_scripts(services, ctx.run([service, "--status-all"], locale="C").text)
+    if systemctl:
+        _add_loaded(services, ctx.run([systemctl, "list-units", *_PLAIN], locale="C").text)
+        _add_files(ctx, services, systemctl)
+    return {"changed": False, "ansible_facts": {"services": services}}
+
+
+def _add_scripts(services: dict[str, dict[str, str]], text: str) -> None:
+    for sign, name in _SCRIPT.findall(text):
+        state = "running" if sign == "+" else "stopped"
+        services[name] = {"name": name, "state": state, "source": "sysv"}
+
+
+def _add_loaded(services: dict[str, dict[str, str]], text: str) -> None:
+    for line in text.splitlines():
+        words = line.replace("\u25cf", " ").split(None, 4)[:4]
         if len(words) < 4:
             continue
-        status = words[1] if words[1] == "not-found" else "unknown"
-        state = _STATES.get(words[3], "stopped")
+        status = next((word for word in words[1:] if word in _AMISS), words[2])
+        state = "running" if words[3] == "running" else "stopped"
         services[words[0]] = {"name": words[0], "state": state, "status": status, "source": "systemd"}
-    for line in ctx.run([systemctl, "list-unit-files", *plain], locale="C").text.splitlines():
-        words = line.split()
-        if len(words) < 2:
-            continue
-        state = "unknown" if "@." in words[0] else "inactive"  # what is active is loaded, and listed above
-        unlisted = {"name": words[0], "state": state, "source": "systemd"}
-        services.setdefault(words[0], unlisted)["status"] = words[1]
-    return {"changed": False, "ansible_facts": {"services": services}}
+
+
+def _add_files(ctx: Context, services: dict[str, dict[str, str]], systemctl: str) -> None:
+    """Tell how units are enabled; those that are not loaded, or by another name, are asked for their state."""
+    rows = [line.split() for line in ctx.run([systemctl, "list-unit-files", *_PLAIN], locale="C").text.splitlines()]
+    found = {row[0]: row[1] for row in rows if len(row) > 1}
+    states = _states(ctx, systemctl, [name for name in found if name not in services and "@." not in name])
+    for name, status in found.items():
+        if name not in services:
+            state = states.get(name, "unknown")
+            services[name] = {"name": name, "state": state, "status": status, "source": "systemd"}
+        elif services[name]["status"] not in _AMISS:
+            services[name]["status"] = status
+
+
+def _states(ctx: Context, systemctl: str, names: list[str]) -> dict[str, str]:
+    if not names:
+        return {}
+    done = ctx.run([systemctl, "show", "--property", "ActiveState", "--value", "--", *names], locale="C")
+    return dict(zip(names, done.text.split()))

@@ -22,6 +22,9 @@ CHECK_MODE = False
 def run(ctx: Context) -> dict[str, Any]:
     """Make it; whoever asked removes it."""
     args = ctx.args
+    for name in ("prefix", "suffix"):
+        if os.sep in args[name]:
+            ctx.fail("{} must be a valid file name component, got {!r}".format(name, args[name]))
     try:
         if args["state"] == "file":
             descriptor, path = tempfile.mkstemp(prefix=args["prefix"], suffix=args["suffix"], dir=args["path"])

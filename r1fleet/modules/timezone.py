@@ -22,6 +22,7 @@ ZONES = "/usr/share/zoneinfo"
 LOCALTIME = "/etc/localtime"
 NAME_FILE = "/etc/timezone"
 ADJTIME = "/etc/adjtime"
+SYSTEMD = "/run/systemd/system"
 
 
 def run(ctx: Context) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def _is_zone(name: str) -> bool:
 
 def _set(ctx: Context, name: str, value: str) -> str:
     verb = ["set-timezone", value] if name == "name" else ["set-local-rtc", "yes" if value == "local" else "no"]
-    if os.path.isdir("/run/systemd/system") and ctx.which("timedatectl"):
+    if os.path.isdir(SYSTEMD) and ctx.which("timedatectl"):
         command = [ctx.need("timedatectl"), *verb]
         done = ctx.run(command, locale="C")
         if done.rc:

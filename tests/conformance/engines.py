@@ -46,7 +46,8 @@ def ansible(oracle: Oracle) -> Engine:
         "ANSIBLE_LOCALHOST_WARNING": "0",
         "ANSIBLE_PIPELINING": "1",
     }
-    folder = _installed("ansible", [f"ansible-core=={oracle.version}"])
+    # Its password_hash needs passlib where the controller's libc alone does not do.
+    folder = _installed("ansible", [f"ansible-core=={oracle.version}", "passlib"])
     return Engine(f"ansible-core {oracle.version}", ("ansible", "playbook"), (folder,), settings)
 
 

@@ -38,6 +38,8 @@ class Run:
 def play(target: Target, engine: Engine, targets: Path, lab_name: str) -> Run:
     """Run a target on a fresh host and return its steps."""
     with _host(lab_name) as lab:
+        if target.network:
+            _read_package_lists(lab)
         work = lab.hosts[0].root / _WORK
         _lay_out(work, target, targets, lab)
         for folder in engine.folders:
@@ -71,6 +73,12 @@ def _host(name: str) -> Iterator[Lab]:
         yield labs.up(name, hosts=1, extra_vars={})
     finally:
         labs.down(name)
+
+
+def _read_package_lists(lab: Lab) -> None:
+    """Let the host know Debian's packages, as hosts that ansible-test makes do."""
+    proxy = f"sudo -n env http_proxy={lab.proxy} apt-get -qq update"
+    subprocess.run(lab.ssh("h1", proxy).argv, stdin=subprocess.DEVNULL, timeout=_LIMIT, check=True)
 
 
 def _lay_out(work: Path, target: Target, targets: Path, lab: Lab) -> None:

@@ -1,7 +1,11 @@
-"""Takes tasks that r1fleet refuses out of a role, so that the others can be graded; each counts as not the same."""
+"""Takes tasks that r1fleet refuses out of a role, so that the others can be graded; each counts as not the same.
+
+In their place stand tasks that fail with what r1fleet says of them, for later tasks that look at it.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +18,7 @@ from r1fleet.inventory import load
 from r1fleet.playbook import Search, load_playbook
 from tests.conformance.transcript import REFUSED
 
-_PLACE = re.compile(r"^\s*(/[^:\n]+):(\d+)", re.MULTILINE)
+_PLACE = re.compile(r"^\s*(/[^:\n]+):(\d+)(?::\d+)?:? ?(.*)", re.MULTILINE)
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NESTED = ("block", "rescue", "always", "tasks", "pre_tasks", "post_tasks", "handlers")
 _ROUNDS = 12
@@ -32,8 +36,8 @@ def take_out_refused(playbook: Path, inventory: Path) -> list[str]:
             load_playbook(playbook, inventory=load(inventory), search=Search((playbook.parent,)))
         except FleetError as error:
             told.append(str(error))
-            places = [(Path(path), int(line)) for path, line in _PLACE.findall(str(error))]
-            found = [_take_out(path, line, playbook.parent) for path, line in places]
+            problems = _PLACE.findall(str(error))
+            found = [_take_out(Path(path), int(line), playbook.parent, said) for path, line, said in problems]
             if not any(found):
                 raise NothingLeft(str(error)) from error
         else:
@@ -41,16 +45,16 @@ def take_out_refused(playbook: Path, inventory: Path) -> list[str]:
     raise NothingLeft(told[-1])
 
 
-def _take_out(path: Path, line: int, folder: Path) -> bool:
+def _take_out(path: Path, line: int, folder: Path, said: str) -> bool:
     """Replace the task at a line; where that is no file of tasks, those that name the file."""
     tasks = _tasks(path) if path.suffix in (".yml", ".yaml") else []
     if tasks:
-        return _replace(path, [task for task in tasks if _covers(task, line)][-1:])
-    users = [_take_out_users(found, path.name) for found in folder.rglob("*.yml") if "tasks" in found.parts]
+        return _replace(path, [task for task in tasks if _covers(task, line)][-1:], said)
+    users = [_take_out_users(found, path.name, said) for found in folder.rglob("*.yml") if "tasks" in found.parts]
     return any(users)
 
 
-def _take_out_users(path: Path, name: str) -> bool:
+def _take_out_users(path: Path, name: str, said: str) -> bool:
     lines = path.read_text(errors="replace").splitlines()
     found = [
         task
@@ -58,7 +62,7 @@ def _take_out_users(path: Path, name: str) -> bool:
         if not any(key.value in _NESTED for key, _ in task.value)
         and any(name in text for text in lines[task.start_mark.line : _end(task)])
     ]
-    return _replace(path, found)
+    return _replace(path, found, said)
 
 
 def _tasks(path: Path) -> list[yaml.MappingNode]:
@@ -89,14 +93,21 @@ def _end(task: yaml.MappingNode) -> int:
     return int(mark.line if mark.column <= task.start_mark.column else mark.line + 1)
 
 
-def _replace(path: Path, tasks: list[yaml.MappingNode]) -> bool:
-    """Put stand-ins in the place of tasks; all other lines stay where they are."""
+def _replace(path: Path, tasks: list[yaml.MappingNode], said: str) -> bool:
+    """Put stand-ins in the place of tasks; all other lines, and the name of a result, stay."""
     lines = path.read_text().splitlines()
     for task in tasks:
         start, end = task.start_mark.line, _end(task)
         head = lines[start][: task.start_mark.column]
-        stand_in = f'{head}{{name: "{REFUSED}", fail: {{msg: refused}}, ignore_errors: true}}'
+        words = json.dumps(said.replace("{", "("))  # no templates
+        fields = f"fail: {{msg: {words}}}, ignore_errors: true{_register(task)}"
+        stand_in = f'{head}{{name: "{REFUSED}", {fields}}}'
         lines[start:end] = [stand_in, *[""] * (end - start - 1)]
     path.unlink()
     path.write_text("\n".join([*lines, ""]))
     return bool(tasks)
+
+
+def _register(task: yaml.MappingNode) -> str:
+    names = [value.value for key, value in task.value if key.value == "register" and value.value.isidentifier()]
+    return f", register: {names[0]}" if names else ""

@@ -83,13 +83,16 @@ def make(folder: Path, tasks: str) -> tuple[Path, Path]:
 def test_refused_tasks_are_replaced_where_they_stand(tmp_path: Path) -> None:
     site, inventory = make(
         tmp_path,
-        "- command: 'true'\n- block:\n    - no_such_thing:\n        a: 1\n    - debug:\n- shell: x\n  strange: 1\n",
+        "- command: 'true'\n- block:\n    - no_such_thing:\n        a: 1\n    - debug:\n- shell: x\n  strange: 1\n"
+        "  register: told\n",
     )
     told = take_out_refused(site, inventory)
     assert "no_such_thing" in told[0]
     tasks = yaml.safe_load((tmp_path / "roles/some/tasks/main.yml").read_text())
     assert [task.get("name") for task in tasks] == [None, None, REFUSED]
     assert [task.get("name") for task in tasks[1]["block"]] == [REFUSED, None]
+    assert tasks[2]["register"] == "told"
+    assert "strange" in tasks[2]["fail"]["msg"]
     assert (tmp_path / "roles/some/tasks/main.yml").read_text().splitlines()[4] == "    - debug:"
 
 

@@ -397,12 +397,18 @@ def test_what_hosts_say_is_shown_as_text(show: Callable[[tuple[Event, ...]], str
         assert sign not in text
 
 
+@pytest.mark.parametrize("kind", ["plain", "ansible"])
+def test_what_does_not_count_as_a_change_shows_no_difference(kind: str) -> None:
+    events = (TaskResult("h1", "write", "ok", {"changed": False, "diff": DIFF}, action="copy"),)
+    assert "+++" not in shown(kind, events)
+
+
 def test_odd_results_never_break_a_renderer() -> None:
     odd: tuple[Event, ...] = (
         TaskResult("h1", "t", "failed"),
         TaskResult("h1", "t", "failed", {"msg": {"a": [1]}, "rc": "x", "stdout": b"\xff"}),
-        TaskResult("h1", "t", "changed", {"diff": [{"prepared": "p\n"}, {"src_binary": 1}, None]}),
-        TaskResult("h1", "t", "changed", {"diff": {"before": {"a": 1}, "after": {}}}),
+        TaskResult("h1", "t", "changed", {"changed": True, "diff": [{"prepared": "p\n"}, {"src_binary": 1}, None]}),
+        TaskResult("h1", "t", "changed", {"changed": True, "diff": {"before": {"a": 1}, "after": {}}}),
         TaskResult("h1", "t", "ok", json.loads('{"k": NaN}') | {1: object()}, action="debug"),
         Note("\udcff lone"),
     )  # fmt: skip

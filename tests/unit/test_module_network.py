@@ -168,3 +168,35 @@ def test_facts_need_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
     assert facts["ansible_lo"]["ipv4"]["address"] == "127.0.0.1"
     assert "127.0.0.1" not in facts["ansible_all_ipv4_addresses"]
     assert set(well("setup", gather_subset=["!all", "!min"])["ansible_facts"]) == {"gather_subset", "module_setup"}
+
+
+def test_find_counts_what_it_looks_at_and_goes_into_hidden_folders(tmp_path: Path) -> None:
+    (tmp_path / ".hidden/deep/deeper").mkdir(parents=True)
+    for name in ("a.txt", ".b.txt", ".hidden/c.txt", ".hidden/deep/d.txt", ".hidden/deep/deeper/e.txt"):
+        (tmp_path / name).write_text("x\n")
+
+    def found(**args: Any) -> tuple[list[str], int]:
+        reply = well("find", paths=str(tmp_path), recurse=True, **args)
+        return sorted(Path(row["path"]).name for row in reply["files"]), reply["examined"]
+
+    assert found() == (["a.txt", "c.txt", "d.txt", "e.txt"], 8)
+    assert found(hidden=True) == ([".b.txt", "a.txt", "c.txt", "d.txt", "e.txt"], 8)
+    assert found(depth=2) == (["a.txt", "c.txt"], 7), "one level beyond is looked at"
+
+
+def test_find_leaves_a_path_with_a_file_in_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes("你好\n".encode("gbk"))
+    assert well("find", paths=str(tmp_path), contains="你好", encoding="gbk")["matched"] == 1
+    for encoding, words in (("utf-8", "due to an encoding error"), ("none-such", "unknown encoding: none-such")):
+        reply = well("find", paths=str(tmp_path), contains="你好", encoding=encoding)
+        assert words in reply["skipped_paths"][str(tmp_path)]
+        assert reply["msg"] == "Not all paths examined, check warnings for details"
+
+
+def test_a_temporary_name_is_no_path(tmp_path: Path) -> None:
+    for argument in ("prefix", "suffix"):
+        assert (
+            f"{argument} must be a valid file name"
+            in invoke("tempfile", path=str(tmp_path), **{argument: "../x"})["msg"]
+        )
+    assert list(tmp_path.iterdir()) == []
