@@ -195,5 +195,6 @@ def test_find_leaves_a_path_with_a_file_in_another_encoding(tmp_path: Path) -> N
 
 def test_a_temporary_name_is_no_path(tmp_path: Path) -> None:
     for argument in ("prefix", "suffix"):
-        assert f"{argument} must be a valid file name" in invoke("tempfile", path=str(tmp_path), **args)["msg"]
+        args: dict[str, Any] = {"path": str(tmp_path), argument: "../x"}
+        assert f"{argument} must be a valid file name" in invoke("tempfile", **args)["msg"]
     assert list(tmp_path.iterdir()) == []
