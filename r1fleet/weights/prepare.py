@@ -126,7 +126,11 @@ def make(contact: Contact, host: str, one: Derived, source: Manifest, observer: 
     given = {"folder": one.folder, "staging": staging, "seal": seal, "steps": list(one.steps)}
     needs = round(source.size * one.weighs)
     future = contact.submit(host, "fleet_prepare", {**given, "needs": needs}, partial(_told, observer, host))
-    reply = contact.settle(host, future)
+    try:
+        reply = contact.settle(host, future)
+    except BaseException:
+        future.cancel()  # what runs there would hold up all that is asked of the host afterwards
+        raise
     if isinstance(reply, FleetError):
         observer(Step(STEP, "failed", one.why, host))
         raise HostFailed(f"{one.folder} was not made: {reply.what}", where=Where(host=host), hint=reply.hint)
