@@ -13,7 +13,7 @@ import yaml
 from r1fleet.lab import Lab
 from tests.lab.reach import answer, ask, r1fleet
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 SHELF = "/srv/prepared"
 CONVERT = """
