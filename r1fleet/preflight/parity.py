@@ -119,6 +119,6 @@ CHECKS: Final = (
           "r1fleet provision INVENTORY --tags image, all hosts together",
           look_at_all=_answers("the image's digest", "image")),
     Check("same-weights", "a deployment", Verdict.FAIL, "the weights' manifests differ",
-          "copy the model from one host to {host}, then r1fleet provision INVENTORY",
+          "r1fleet sync -i INVENTORY",
           look_at_all=_answers("the model's manifest", "model")),
 )
