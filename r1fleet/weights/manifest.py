@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -55,6 +56,7 @@ def parse(text: str, where: Where) -> Manifest:
     try:
         found = json.loads(text)
         files = tuple(_file(row) for row in found["files"])
+        _refuse_clashes([file.path for file in files])
         name = str(found["name"])
         revision, origin = str(found.get("revision") or ""), str(found.get("origin") or "")
     except (ValueError, KeyError, TypeError) as error:
@@ -71,8 +73,21 @@ def parse(text: str, where: Where) -> Manifest:
 def _file(row: Any) -> SealedFile:
     path, size, sha256 = str(row["path"]), int(row["size"]), str(row["sha256"])
     pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or path in ("", ".", MANIFEST):
+    if row.get("kind", "file") != "file" or "link" in row:
+        raise ValueError(f"{path!r} is a link or something else that is no file")
+    if pure.is_absolute() or ".." in pure.parts or path in ("", ".", MANIFEST) or str(pure) != path or "\0" in path:
         raise ValueError(f"{path!r} is no path inside the folder")
     if size < 0 or not _SHA256.fullmatch(sha256):
         raise ValueError(f"size or sha256 of {path!r} is none")
     return SealedFile(path, size, sha256, str(row.get("git") or ""))
+
+
+def _refuse_clashes(paths: Sequence[str]) -> None:
+    """Refuse two files of one path, and a file that would have to be a folder, too."""
+    seen = set(paths)
+    if len(seen) < len(paths):
+        raise ValueError("it names a file twice")
+    for path in paths:
+        above = next((str(one) for one in PurePosixPath(path).parents if str(one) in seen), None)
+        if above is not None:
+            raise ValueError(f"{above!r} is a file, and {path!r} lies in it")

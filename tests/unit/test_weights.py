@@ -201,10 +201,27 @@ def test_an_unsound_source_is_refused_before_anything_is_sent(hosts: list[Folder
     assert hosts[1].sent == []
 
 
-@pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "", MANIFEST])
+@pytest.mark.parametrize(
+    "path", ["../outside", "a/../../b", "/etc/passwd", "", ".", "./a", "a//b", "a/", "a\0b", MANIFEST]
+)
 def test_a_manifest_never_leads_out_of_its_folder(path: str) -> None:
     text = json.dumps({"name": "model", "files": [{"path": path, "size": 1, "sha256": "0" * 64}]})
     with pytest.raises(HostFailed, match="damaged"):
+        parse(text, Where(host="h1"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([{"path": "a"}, {"path": "a"}], "names a file twice"),
+        ([{"path": "a"}, {"path": "a/b"}], "'a' is a file, and 'a/b' lies in it"),
+        ([{"path": "a", "link": "/etc/passwd"}], "is a link"),
+        ([{"path": "a", "kind": "symlink"}], "is a link"),
+    ],
+)
+def test_a_manifest_names_plain_files_once(rows: list[dict[str, Any]], told: str) -> None:
+    text = json.dumps({"name": "model", "files": [{"size": 1, "sha256": "0" * 64, **row} for row in rows]})
+    with pytest.raises(HostFailed, match=told):
         parse(text, Where(host="h1"))
 
 
