@@ -9,7 +9,9 @@ import site
 import sys
 from typing import Iterable
 
-_REQUIREMENT = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:===?\s*([^\s;,<>!~=*]+))?$")
+from r1fleet.modules._pep440 import fits
+
+_REQUIREMENT = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:===?\s*([^\s;,<>!~=*]+)|([<>!~=][^;@]*))?$")
 _OPTION = re.compile(r"\s--hash[= ]\S+")
 
 
@@ -19,9 +21,11 @@ def normalized(name: str) -> str:
 
 
 def pinned(requirement: str) -> tuple[str, str | None] | None:
-    """Split ``name==version`` or a bare name; None for what only pip can judge (extras, ranges, markers, URLs)."""
+    """Split ``name==version``, ``name>=1,<2`` or a bare name; None for what only pip can judge."""
     match = _REQUIREMENT.match(requirement.strip())
-    return (match.group(1), match.group(2)) if match else None
+    if match is None or (match.group(3) and fits("1", match.group(3)) is None):
+        return None
+    return match.group(1), match.group(2) or match.group(3)
 
 
 def pins_of_file(path: str) -> list[tuple[str, str | None] | None] | None:
@@ -74,9 +78,11 @@ def _version(path: str) -> str:
 
 
 def satisfies(present: str | None, wanted: str | None) -> bool:
-    """Tell whether an installed version is the pinned one; a pin without local part takes any local part."""
+    """Tell whether an installed version is the pinned one, or in the range; one without local part takes any."""
     if present is None or wanted is None:
         return present is not None
+    if wanted[0] in "<>!~=":
+        return bool(fits(present.replace("_", "+", 1), wanted))
     present, wanted = present.lower().replace("_", "+", 1), wanted.lower()
     if "+" not in wanted:
         present = present.partition("+")[0]

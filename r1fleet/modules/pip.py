@@ -41,6 +41,7 @@ _FORCING = re.compile(
 def run(ctx: Context) -> dict[str, Any]:
     """Bring the packages into the wanted state."""
     names = _names(ctx)
+    _umask(ctx)  # a wrong one is told in check mode, too
     venv_output = _make_virtualenv(ctx)
     if venv_output is None:
         return dict(_described(ctx, names, []), changed=True)

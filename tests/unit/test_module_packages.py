@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from r1fleet.agent.context import Context
-from r1fleet.modules import _aptget, _distributions, _dpkg
+from r1fleet.modules import _aptget, _distributions, _dpkg, _pep440
 from tests.invoking import changes, invoke, well
 
 HOLD = """
@@ -122,8 +122,10 @@ def test_what_apt_get_counts(line: str, *, answer: bool) -> None:
         ("vllm", ("vllm", None)),
         ("torch == 2.5.1+cpu", ("torch", "2.5.1+cpu")),
         ("vllm[audio]==1", None),
-        ("vllm>=1", None),
-        ("vllm==1.*", None),
+        ("vllm>=1", ("vllm", ">=1")),
+        ("vllm ~= 1.2, != 1.3", ("vllm", "~= 1.2, != 1.3")),
+        ("vllm==1.*", ("vllm", "==1.*")),
+        ("vllm>=one", None),
         ("x==1; python_version < '3'", None),
         ("git+ssh://host/x", None),
         ("./x.whl", None),
@@ -131,6 +133,34 @@ def test_what_apt_get_counts(line: str, *, answer: bool) -> None:
 )
 def test_only_plain_pins_are_judged_without_pip(requirement: str, pin: tuple[str, str | None] | None) -> None:
     assert _distributions.pinned(requirement) == pin
+
+
+@pytest.mark.parametrize(
+    ("present", "conditions", "answer"),
+    [
+        ("1.10", ">=1.9,<2", True),
+        ("2.0", ">=1.9,<2", False),
+        ("1.0.0", "==1", True),
+        ("1.4.9", "~=1.4.2", True),
+        ("1.5", "~=1.4.2", False),
+        ("1.5", "~=1.4", True),
+        ("1.5", "==1.*", True),
+        ("1.5", "!=1.5.*", False),
+        ("2.0rc1", "<2.0", False),
+        ("2.0rc1", ">=2.0", False),
+        ("2.0rc1", ">=2.0b2", True),
+        ("2.0.dev3", "<2.0a1", True),
+        ("2.0.post1", ">2.0", False),
+        ("2.0.post1", ">=2.0", True),
+        ("1!1.0", ">2", True),
+        ("2.5.1+cu124", ">=2.5.1", True),
+        ("1.0", "~=1", None),
+        ("1.0", ">=x", None),
+        ("odd", ">=1", None),
+    ],
+)
+def test_ranges_are_those_of_pip(present: str, conditions: str, answer: bool | None) -> None:
+    assert _pep440.fits(present, conditions) is answer
 
 
 @pytest.mark.parametrize(
@@ -174,6 +204,9 @@ def test_pip_in_a_virtual_environment(tmp_path: Path) -> None:
     python.with_suffix(".away").rename(python)
     (tmp_path / "requirements.txt").write_text("# pins\nrehearsal-pkg==2.0 --hash=sha256:00\n")
     assert not well("pip", requirements=str(tmp_path / "requirements.txt"), **args)["changed"]
+    assert changes("pip", name="rehearsal-pkg>=1,<3", **args) == [False, False, False]
+    assert well("pip", name="rehearsal-pkg>=3", check=True, **args)["changed"]
+    assert invoke("pip", name="x", umask="9", check=True, **args)["msg"] == "umask must be an octal integer"
     failed = invoke("pip", name="rehearsal-pkg==3.0", **args)
     assert failed["failed"]
     assert "rehearsal-pkg==3.0" in failed["msg"]
