@@ -52,6 +52,8 @@ def pruned_lines(entries: Iterable[Entry]) -> Iterator[str]:
 
 
 def _way(one: ModelPlan) -> str:
+    if one.error is not None:
+        return f"cannot be had: {one_line(one.error.what)}"
     if one.origin is None or not one.moves:
         return one.note or ("every host holds it" if all(row.state == "holds" for row in one.rows) else "nothing to do")
     others = len([row for row in one.waiting if row.host != one.origin.host])

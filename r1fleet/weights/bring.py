@@ -76,19 +76,19 @@ def bring(
             observer(note)
         prepares = options.plan_of is not None and any(one.model.prepared for one in plan.models)
         if not plan.moves and not prepares:
-            return Brought(plan, tuple(_stands(one) for one in plan.models))
+            return Brought(plan, tuple(_stands(one) for one in plan.models), plan.errors)
         _refuse(plan)
         if options.check:
             for note in _Bringing(Ways(contact, access, observer, options)).pending(plan):
                 observer(note)
-            return Brought(plan)
+            return Brought(plan, (), plan.errors)
         with held(contact, list(contact.sessions), options.by):
             return _carried_out(plan, _Bringing(Ways(contact, access, observer, options)))
 
 
 def _carried_out(plan: SyncPlan, bringing: _Bringing) -> Brought:
     done: list[Synced] = []
-    errors: list[FleetError] = []
+    errors = list(plan.errors)
     for one in plan.models:
         try:
             synced = bringing.bring(one) if one.moves else _stands(one)
@@ -148,7 +148,8 @@ class _Bringing:
         again = relooked(plan, self._contact)
         rows = [outcomes.get(row.host) or _unchanged(row.host, row.state, row.problem) for row in again.rows]
         synced = Synced(plan.model.path, manifest.digest, tuple(rows))
-        shutil.rmtree(cache_dir("weights") / manifest.digest, ignore_errors=True)
+        if manifest.size > self._ways.options.small:
+            shutil.rmtree(cache_dir("weights") / manifest.digest, ignore_errors=True)  # no second copy stays here
         if not synced.failed:
             self._flip(plan.model)
         return synced

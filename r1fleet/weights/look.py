@@ -37,9 +37,19 @@ def look(models: Sequence[Model], contact: Contact, access: Access, options: Syn
             f"--on {options.on} is no host of these models", hint=f"it can be controller, {', '.join(known)}"
         )
     told = _tell(models, contact)
-    planned = [_Looking(one, told, contact, access, options).plan() for one in models]
+    planned = [_planned(_Looking(one, told, contact, access, options), alone=len(models) == 1) for one in models]
     plan = SyncPlan(tuple(planned), dict(contact.lost))
     return with_shared(plan, contact, check=options.check) if plan.moves else plan
+
+
+def _planned(looking: _Looking, *, alone: bool) -> ModelPlan:
+    """Plan one model; what its source refuses holds up no other."""
+    try:
+        return looking.plan()
+    except FleetError as error:
+        if alone:
+            raise
+        return looking.refused(error)
 
 
 def _tell(models: Sequence[Model], contact: Contact) -> dict[str, dict[str, Mapping[str, Any]]]:
@@ -96,6 +106,10 @@ class _Looking:
         origin = Origin(on, found.origin, found.commit)
         rows = tuple(self._rows(None, found.size))
         return ModelPlan(self._model, found.size, rows, origin, len(found.files), listing=found)
+
+    def refused(self, error: FleetError) -> ModelPlan:
+        """Keep what a source has refused."""
+        return ModelPlan(self._model, 0, tuple(self._rows(None, 0)), error=error)
 
     def _holders(self) -> Iterator[tuple[str, Manifest]]:
         for host, row in self._told.items():

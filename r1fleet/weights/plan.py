@@ -71,7 +71,7 @@ class Origin:
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
     """What becomes of one model; ``origin`` is None where nothing has to move, or where nothing can (``note``
-    says why; ``stuck`` where that is a failure).
+    says why; ``stuck`` where that is a failure, ``error`` where a source refused).
 
     The content is told by the ``manifest`` of a host that holds it, else by the ``listing`` of its source.
     """
@@ -83,6 +83,7 @@ class ModelPlan:
     files: int = 0
     note: str = ""
     stuck: bool = False
+    error: FleetError | None = None
     manifest: Manifest | None = None
     listing: Listing | None = None
 
@@ -103,6 +104,11 @@ class SyncPlan:
 
     models: tuple[ModelPlan, ...]
     lost: Mapping[str, FleetError] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> tuple[FleetError, ...]:
+        """What keeps single models from being planned."""
+        return tuple(one.error for one in self.models if one.error is not None)
 
     @property
     def moves(self) -> bool:
@@ -145,6 +151,7 @@ def _model_json(one: ModelPlan) -> dict[str, Any]:
         "files": one.files,
         "moves": one.moves,
         "note": one.note,
+        "error": one.error.what if one.error else "",
         "origin": {"host": origin.host, "source": origin.source, "commit": origin.commit} if origin else None,
         "hosts": [
             {

@@ -123,7 +123,6 @@ def test_one_download_reaches_every_host_and_a_second_sync_moves_nothing(fleet: 
     assert {fleet.on(host, f"readlink {SHELF}/org--model") for host in ("h1", "h2")} == {"org--model@main"}
     assert json.loads(fleet.on("h2", f"cat {PATH}/.r1fleet-manifest.json"))["revision"] == COMMIT
     assert fleet.on("h1", f"ls -A {SHELF}").split() == ["org--model", "org--model@main"]
-    assert [path for path in fleet.cache.glob("weights/*") if path.is_dir()] == []
 
     fleet.hub.asked.clear()
     again = fleet.run("sync")
@@ -311,3 +310,7 @@ def test_a_model_that_nobody_has_is_told_with_what_to_do(fleet: Fleet) -> None:
     assert fleet.run("sync", "-d", "serv").returncode == 5
     fleet.write(deployments={"serve": spec, "other": {**spec, "model": "org/other", "port": 8001}})
     assert "is one model's folder" in fleet.run("sync", "--from", "/srv/one").stderr
+    fleet.write(deployments={"serve": spec, "other": {**spec, "model": MODEL, "port": 8001}})
+    mixed = fleet.sync()
+    assert (mixed.returncode, "org/typo" in mixed.stdout) == (done.returncode, True)
+    assert held(fleet, "h1") == held(fleet, "h2")
