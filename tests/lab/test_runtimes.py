@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from r1fleet.lab import Lab
 from r1fleet.launch import GangFailed, stop_orphans
 from r1fleet.spec import Container
 from tests.conftest import LabFactory
+from tests.gangs import PORT
 from tests.lab.boxed import IMAGE, MAKE_IMAGE, NAME, Stage, copy_image
 from tests.lab.ground import eventually
 from tests.lab.reach import answer, machine
@@ -76,6 +78,20 @@ def test_a_container_shares_what_was_written_and_the_key_is_nowhere_but_in_its_f
     assert stage.sh("h1", f"grep -rl {KEY} /var/lib/r1fleet").split() == [
         f"/var/lib/r1fleet/{NAME}/generations/{stage.generation()}/{name}.secrets"
     ]
+
+
+@pytest.mark.slow
+def test_a_container_with_a_network_of_its_own_answers_by_the_port_that_it_publishes(stage: Stage) -> None:
+    own = Container(network="bridge", publish=(f"{PORT}:{PORT}",), ipc="private", shm_size="64m")
+
+    assert stage.launch(stage.plan(own, hosts=("h1",))).state == "ready"
+
+    assert "docker0" not in stage.sh("h1", f"docker exec r1fleet-{NAME}-0-0 ls /sys/class/net")
+    assert stage.sh("h1", f"docker exec r1fleet-{NAME}-0-0 df -k /dev/shm | tail -n 1").split()[1] == "65536"
+    url = f"http://{stage.lab.host('h1').address}:{PORT}"
+    assert urllib.request.urlopen(f"{url}/", data=b"{}", timeout=10).status == 200
+    stage.stop()
+    assert stage.left() == ""
 
 
 @pytest.mark.slow
