@@ -102,7 +102,10 @@ def _looks_whole(host: LabHost, manifest: Manifest) -> bool:
 
 
 def _enter(host: LabHost, command: Sequence[str]) -> list[str]:
-    return ["ip", "netns", "exec", host.namespace, *command]
+    """Run a program in the host's network, and with the host's share of the processors."""
+    groups = Path("/sys/fs/cgroup").glob(f"*/{host.namespace.replace('-', '/', 1)}/cgroup.procs")
+    joins = [f"echo $$ >{path} || exit" for path in groups]
+    return ["sh", "-c", "\n".join([*joins, 'exec "$@"']), "sh", "ip", "netns", "exec", host.namespace, *command]
 
 
 @contextmanager

@@ -54,14 +54,14 @@ def start(name: str, argv: List[str], path: str, log: str) -> None:
 
 
 def runs(name: str, status: Dict[str, Any]) -> bool:
-    """Tell whether the program is alive, by its unit or by the process that wrote the status."""
-    if has_systemd():
-        return _systemctl("is-active", "--quiet", name, check=False) == 0
+    """Tell whether the program is alive: the process that wrote the status, or one that its unit has started since."""
     try:
         with open("/proc/%d/cmdline" % int(status.get("pid", 0)), "rb") as stream:
-            return b"r1fleet.agent.swarm" in stream.read()
+            if b"r1fleet.agent.swarm" in stream.read():
+                return True
     except OSError:
-        return False
+        pass
+    return has_systemd() and _systemctl("is-active", "--quiet", name, check=False) == 0
 
 
 def stop(name: str, status: Dict[str, Any]) -> None:
