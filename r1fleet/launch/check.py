@@ -44,7 +44,9 @@ def standing_checks(plan: Plan, host: str) -> list[dict[str, Any]]:
 
 def room_checks(plan: Plan, host: str) -> list[dict[str, Any]]:
     """List what must not be on a host: processes of an earlier generation."""
-    rows: list[dict[str, Any]] = [{"kind": "leftovers", "pattern": rf"r1fleet-{re.escape(plan.name)}-\d+-(\d+|ready)$"}]
+    # A job may be done before its judge has seen its ranks meet; what is left of that one is stopped before the start.
+    which = r"\d+" if plan.kind == "job" else r"(\d+|ready)"
+    rows: list[dict[str, Any]] = [{"kind": "leftovers", "pattern": rf"r1fleet-{re.escape(plan.name)}-\d+-{which}$"}]
     return rows
 
 

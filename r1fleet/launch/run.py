@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from r1fleet.errors import HostFailed, HostUnreachable, LockHeld
 from r1fleet.events import EndpointReady, Note, Observer, RankState, Step
@@ -170,6 +171,8 @@ class _Launch:
         if verdict.state not in (READY, DONE):
             return self._result("superseded", record, detail=verdict.detail)
         self._write_down(record, verdict.state)
+        if verdict.state == DONE:
+            self._dismiss(record)
         for rank in record.ranks:
             self.observer(RankState(record.name, rank.rank, rank.host, verdict.state))
         for url, gang in zip(record.endpoints, record.gangs, strict=False):
@@ -182,6 +185,11 @@ class _Launch:
         entry = {"who": self.options.by, "what": state, "generation": record.generation}
         args = {"folder": folder_of(record.name), "journal": entry, "only_generation": record.generation}
         self.contact.ask_all("fleet_stage", dict.fromkeys(record.hosts, args))
+
+    def _dismiss(self, record: DeploymentRecord) -> None:
+        """End the judges of a job that was done before they had seen its ranks meet."""
+        for gang in record.gangs:
+            self.contact.ask_all("fleet_stop", {gang.leader: {"units": [asdict(gang.judge)]}})
 
     def _result(self, state: str, record: DeploymentRecord, *, sample: str = "", detail: str = "") -> LaunchResult:
         return LaunchResult(

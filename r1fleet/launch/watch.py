@@ -99,10 +99,13 @@ class Watch:
             return other
         self._views[host] = view
         self._tell(host, view)
+        done = self._done() if self._job else None
+        if done is not None:
+            return done
         if any(self._has_failed(rank) for rank in view.ranks) or any(gang.failed for gang in view.gangs):
             return self._failed()
         if self._job:
-            return self._done()
+            return None
         answers = {replica: gang.ready for replica, gang in gangs_of(self._views.values()).items() if gang.ready}
         complete = len(answers) == len(self._record.gangs) and len(self._views) == len(self._record.hosts)
         return Verdict("ready", answers) if complete else None

@@ -108,12 +108,12 @@ def _job_state(
         state, detail = rank_state(rank, views.get(rank.host), ready=False, absent=absent, job=True)
         if state in rows:
             rows[state].append(f"rank {rank.rank} on {rank.host}: {detail}")
+    if len(rows[DONE]) == len(record.ranks):
+        return DONE, ""
     if failed or rows[FAILED]:
         return FAILED, "; ".join(failed + rows[FAILED])
     if rows[UNKNOWN]:
         return UNKNOWN, "; ".join(rows[UNKNOWN])
-    if len(rows[DONE]) == len(record.ranks):
-        return DONE, ""
     met = all(gang.phase == RUNNING for gang in gangs.values())
     return (RUNNING, "") if met else (STARTING, ", ".join(sorted({gang.phase for gang in gangs.values()})))
 

@@ -39,16 +39,23 @@ def main() -> None:
     if os.environ.get("REHEARSAL_DIES") == str(args.rank):
         say(f"ValueError: rank {args.rank} cannot load its shard")
         sys.exit(3)
-    if "REHEARSAL_JOB" in os.environ:  # as a generation that ends; rank 1 ends as it is told to
-        if args.rank:
-            os._exit(int(os.environ["REHEARSAL_JOB"]))
-        say("the answer")
-        time.sleep(0.5)
-        os._exit(0)
+    if "REHEARSAL_JOB" in os.environ:
+        generate(args.rank, os.environ["REHEARSAL_JOB"])
     time.sleep(float(os.environ.get("REHEARSAL_LOAD", "0")))
     if args.rank == 0:
         serve(args.port)
     signal.pause()
+
+
+def generate(rank: int, told: str) -> None:
+    """Do as a generation that ends: rank 0 asks a person where it is told to, rank 1 ends as it is told to."""
+    if rank:
+        os._exit(0 if told == "ask" else int(told))
+    for line in iter(sys.stdin.readline, "/exit\n") if told == "ask" else ():
+        os.write(1, b"you said " + line.encode())
+    say("the answer")
+    time.sleep(0.5)
+    os._exit(0)
 
 
 def say(text: str) -> None:

@@ -31,7 +31,8 @@ from r1fleet.lab import Lab
 from r1fleet.launch import GangFailed, lock_release, lock_status
 from r1fleet.spec import Job, Timeouts
 from tests.gangs import MODEL, PORT
-from tests.lab.reach import ROOT
+from tests.lab import boxed
+from tests.lab.reach import ROOT, answer
 from tests.lab.stages import NAME, VENV, Stage
 
 OUTER = dict(os.environ)
@@ -228,6 +229,33 @@ def test_a_job_of_two_hosts_is_done_when_both_ranks_have_ended_and_its_output_is
         stage.launch(stage.plan(env={"REHEARSAL_JOB": "5", "REHEARSAL_DEAF": "1"}, job=Job(prompts=("one",))))
     assert caught.value.failure.host == "h2"
     assert tidy(stage)
+
+
+@pytest.mark.slow
+def test_a_job_in_containers_is_typed_into_and_its_output_is_kept(boxes: boxed.Stage) -> None:
+    plan = boxes.plan(env={"REHEARSAL_JOB": "ask", "REHEARSAL_DEAF": "1"}, job=Job(), name="asked")
+    try:
+        result = boxes.launch(plan, terminal=Person("hel", "lo\n", None))
+        assert result.state == "done"
+        text = "".join(event.text for event in boxes.events if isinstance(event, Output))
+        assert text == "you said hello\nthe answer\n"
+        path = result.outputs[0].removeprefix("h1:")
+        assert answer(boxes.lab, "h1", f"cat {path}", user="root") + "\n" == text
+        assert boxes.states()["asked"] == "done"
+        assert boxes.launch(plan, terminal=Person(None)).generation == 2
+    finally:
+        assert boxes.stop("asked").left == {}
+
+
+class Person:
+    """Types what it was given; None is its end."""
+
+    def __init__(self, *said: str | None) -> None:
+        self._said = list(said)
+
+    def read(self, seconds: float) -> str | None:
+        time.sleep(seconds)
+        return self._said.pop(0) if self._said else ""
 
 
 # --- by the command line, in a terminal -------------------------------------------------------------

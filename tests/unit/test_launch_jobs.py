@@ -100,6 +100,21 @@ def test_a_done_job_launched_again_runs_again(run: Run) -> None:
     assert (run.launch(job()).state, run.fleet["a"].current()["generation"]) == ("done", 2)
 
 
+def test_a_job_that_is_done_before_its_ranks_were_seen_to_meet_is_done_and_its_judge_is_ended(run: Run) -> None:
+    end_all(run)
+    end = run.fleet["a"].look
+
+    def too_fast(host: FakeHost) -> None:
+        end(host)
+        host.verdict = {"failed": {"what": "no connection from 10.0.0.2", "phase": "rendezvous"}}
+
+    run.fleet["b"].look = lambda host: too_fast(run.fleet["a"]) if unit(0) in run.fleet["a"].units else None
+    run.fleet["a"].look = lambda host: None
+    assert run.launch(job()).state == "done"
+    assert run.fleet["a"].running() == []
+    assert states(run) == [("done", ["done", "done"])]
+
+
 def test_one_rank_that_ends_early_and_well_is_not_the_end(run: Run) -> None:
     def first(host: FakeHost) -> None:
         if unit(1) in host.running() and run.fleet["a"].running():
