@@ -56,8 +56,8 @@ class Kept:
         return cmd("sh", "-c", _INSPECT, "sh", _name(process), process.exit_record, inside)
 
     def parse(self, stdout: str) -> ProcessState:
-        """Read ``key=value`` lines."""
-        return Session().parse(stdout)
+        """Read ``key=value`` lines; a number that only the container knows is none to others."""
+        return replace(Session().parse(stdout), pid=None)
 
 
 def kept_name(deployment: str) -> str:

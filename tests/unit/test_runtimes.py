@@ -254,6 +254,7 @@ def test_a_kept_container_holds_a_keeper_for_each_rank() -> None:
     assert start[-3:] == ("start", inside, f"{FOLDER}/session")
     config = json.loads({file.path: file.content for file in kept.files(own)}[inside])
     assert (config["user"], config["exit_record"]) == ("1000:1000", own.exit_record)
+    assert kept.parse("LoadState=loaded\nActiveState=active\nMainPID=7\n") == ProcessState("running")
 
 
 def test_a_container_is_kept_with_what_launches_write_its_environment_and_the_models() -> None:
