@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import re
 import shlex
 from typing import Any, Callable, Dict, List, Tuple
+
+from r1fleet.agent import literals
 
 TRUE = ("y", "yes", "on", "1", "true", "t", "1.0")
 FALSE = ("n", "no", "off", "0", "false", "f", "0.0")
@@ -92,7 +93,7 @@ def to_dict(value: Any) -> Dict[str, Any]:
         try:
             return dict(json.loads(value))
         except ValueError:
-            return dict(ast.literal_eval(value))
+            return dict(literals.literal(value))
     if "=" not in value:
         raise TypeError("dictionary requested, could not parse JSON or key=value")
     splitter = shlex.shlex(value, posix=True)

@@ -51,7 +51,7 @@ COMMANDS = {
     "launch": Entry("launch", "Start one coordinated gang of ranks: all or none"),
     "status": Entry("status", "Show every cluster, every rank, at a glance"),
     "logs": Entry("logs", "Show what the ranks wrote"),
-    "ask": Entry("ask", "Ask a served model one question"),
+    "ask": Entry("ask", "Ask a served model, or talk with it"),
     "stop": Entry("stop", "Stop a deployment on all its hosts"),
     "restart": Entry("restart", "Stop a deployment and launch it again"),
     "lock": Entry("lock", "Show or release the locks of launches and syncs"),
