@@ -21,7 +21,7 @@ from r1fleet.events import Note
 from r1fleet.facts import keep
 from r1fleet.facts.report import Report
 from r1fleet.inventory.known import remember
-from r1fleet.launch import LaunchOptions, LaunchResult, connected, gather_on, launch_on, read_shape_on
+from r1fleet.launch import LaunchOptions, LaunchResult, connected, gather_on, launch_on, read_shape_on, supervision_on
 from r1fleet.launch.plan import Plan, startable
 from r1fleet.launch.preflight import known_checks
 from r1fleet.status import Access, Contact
@@ -170,8 +170,8 @@ def _launched(
 def _complete(fleet: Fleet, draft: Plan, contact: Contact) -> tuple[Plan, dict[str, Report]]:
     """Ask the hosts for what the draft lacks; returns what they told, too."""
     reports = {} if draft.complete else gather_on(contact, draft)
-    facts = {host: report.for_plan for host, report in reports.items()}
-    if facts:
+    facts = {host: report.for_plan for host, report in reports.items()} or supervision_on(contact)
+    if reports:
         keep(fleet.inventory, facts)
     plan = planned(fleet, draft.name, facts, read_shape_on(contact, draft))
     if not plan.complete:

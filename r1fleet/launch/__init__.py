@@ -2,7 +2,7 @@
 
 from r1fleet.launch.attach import Terminal
 from r1fleet.launch.failure import Failure, GangFailed
-from r1fleet.launch.gather import connected, gather, gather_on, read_shape, read_shape_on
+from r1fleet.launch.gather import connected, gather, gather_on, read_shape, read_shape_on, supervision_on
 from r1fleet.launch.lock import HeldLock, lock_release, lock_status
 from r1fleet.launch.model_files import read_model
 from r1fleet.launch.options import LaunchOptions, LaunchResult
@@ -32,4 +32,5 @@ __all__ = [
     "restart",
     "stop",
     "stop_orphans",
+    "supervision_on",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from r1fleet.errors import SpecError, Where
+from r1fleet.errors import FleetError, SpecError, Where
 from r1fleet.events import Observer, Step
 from r1fleet.facts import HostFacts
 from r1fleet.facts.report import Report
@@ -33,6 +33,17 @@ def gather_on(contact: Contact, draft: Plan) -> dict[str, Report]:
     if lost:
         raise lost_hosts(lost)
     return found
+
+
+def supervision_on(contact: Contact) -> dict[str, HostFacts]:
+    """Ask the open hosts for no more than who keeps their services alive; that decides the runtime."""
+    asked = {host: {"path": "/run/systemd/system", "get_checksum": False} for host in contact.sessions}
+    told = contact.ask_all("stat", asked)
+    return {
+        host: HostFacts(systemd=bool(answer["stat"]["exists"]))
+        for host, answer in told.items()
+        if not isinstance(answer, FleetError)
+    }
 
 
 def connected(contact: Contact, observer: Observer) -> None:

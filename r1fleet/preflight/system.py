@@ -197,7 +197,7 @@ CHECKS: Final = (
           "NCCL and the ranks share memory there: No space left on device",
           "container: {ipc: host} or shm_size: 32g; without docker: sudo mount -o remount,size=32g /dev/shm", _shm),
     Check("systemd", "a deployment in a venv", Verdict.FAIL, "there is nothing that keeps a service alive",
-          "r1fleet facts, so that the plan knows it and ranks run unsupervised; or write runtime: unsupervised",
+          "write runtime: unsupervised, or launch: it takes that by itself",
           _supervisor),
     Check("open-files", "a deployment in a venv", Verdict.WARN, "large models over many ranks run out of open files",
           "set DefaultLimitNOFILE=1048576 in /etc/systemd/system.conf.d/ on {host}, then systemctl daemon-reexec",
