@@ -7,17 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from r1fleet import lab as labs
 from r1fleet.errors import LabError, PreflightFailed
 from r1fleet.lab import Lab
+from r1fleet.lab.disk import true_key
 from r1fleet.launch import GangFailed, stop_orphans
 from r1fleet.spec import Container
 from tests.conftest import LabFactory
 from tests.gangs import PORT
 from tests.lab.boxed import IMAGE, MAKE_IMAGE, NAME, Stage, copy_image
 from tests.lab.ground import eventually
-from tests.lab.reach import answer, machine
+from tests.lab.reach import answer, machine, r1fleet
 
 KEY = "s3cr3t-of-the-box"
 WHERE_THE_KEY_IS = (
@@ -169,6 +171,36 @@ def test_after_a_reboot_comes_back_what_was_to_come_back(stage: Stage) -> None:
     for name in wanted:
         stage.stop(name)
     assert stage.left() == ""
+
+
+HOST_WITHOUT_SYSTEMD = """
+mkdir -p /tmp/bare/run/sshd && cp -a /etc /root /tmp/bare/
+docker run --detach --init --name bare --network host --volume /usr:/usr:ro --volume /tmp/bare/etc:/etc \
+    --volume /tmp/bare/root:/root --volume /tmp/bare/run:/run rehearsal:1 /usr/sbin/sshd -D -p 2222 -o UsePAM=no
+"""
+
+
+@pytest.mark.slow
+def test_a_launch_finds_out_which_hosts_have_no_systemd(stage: Stage, tmp_path: Path) -> None:
+    stage.sh("h1", HOST_WITHOUT_SYSTEMD)
+    data = yaml.safe_load(stage.lab.inventory.read_text())
+    address = stage.lab.host("h1").address
+    (tmp_path / "known_hosts").write_text(f"[{address}]:2222 {true_key(stage.lab.host('h1'))}\n")
+    tiny = {"engine": "vllm", "engine_version": "0.32.0", "accelerator": "cpu", "model": "/m", "hosts": "all"}
+    data["all"]["vars"] |= {
+        "ansible_user": "root",
+        "ansible_port": 2222,
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={tmp_path / 'known_hosts'}",
+        "deployments": {"tiny": {**tiny, "tensor_parallel": 1}},
+    }
+    data["all"]["children"] = {"nodes": {"hosts": {"bare": {"ansible_host": address, "r1fleet_address": address}}}}
+    (tmp_path / "bare.yaml").write_text(yaml.safe_dump(data))
+
+    told = r1fleet("launch", "tiny", "--dry-run", "-i", str(tmp_path / "bare.yaml"), R1FLEET_CACHE=str(tmp_path / "c"))
+
+    assert "vllm serves /m (unsupervised)" in told.stdout, told.stdout + told.stderr
+    assert "systemd is not process 1" not in told.stdout + told.stderr
+    assert "/m is not there" in told.stderr
 
 
 @pytest.mark.slow
