@@ -49,27 +49,17 @@ def owners() -> dict[int, set[str]]:
             names.add(mark.group(1).decode())
         if names:
             found[pid] = names
+    tree = _children() if marked else {}
     for pid, name in marked.items():
         same = [other for other, box in boxes.items() if box == boxes.get(pid)] if _is_first(pid) else []
-        for other in same or descendants(pid):
+        for other in same or _below(tree, pid):
             found.setdefault(other, set()).add(name)
     return found
 
 
 def descendants(root: int) -> list[int]:
     """List the children of a process, theirs, and so on; not those that have ended."""
-    children: dict[int, list[int]] = {}
-    for pid in all_pids():
-        fields = fields_of(pid)
-        if fields and fields[0] != "Z":
-            children.setdefault(int(fields[1]), []).append(pid)
-    found: list[int] = []
-    queue = [root]
-    while queue:
-        below = children.get(queue.pop(), [])
-        found += below
-        queue += below
-    return found
+    return _below(_children(), root)
 
 
 def fields_of(pid: int) -> list[str]:
@@ -167,6 +157,25 @@ def address(text: str) -> str:
     if len(raw) == 4:
         return ".".join(str(byte) for byte in raw)
     return ":".join("%x" % int.from_bytes(raw[start : start + 2], "big") for start in range(0, 16, 2))
+
+
+def _children() -> dict[int, list[int]]:
+    children: dict[int, list[int]] = {}
+    for pid in all_pids():
+        fields = fields_of(pid)
+        if fields and fields[0] != "Z":
+            children.setdefault(int(fields[1]), []).append(pid)
+    return children
+
+
+def _below(children: dict[int, list[int]], root: int) -> list[int]:
+    found: list[int] = []
+    queue = [root]
+    while queue:
+        below = children.get(queue.pop(), [])
+        found += below
+        queue += below
+    return found
 
 
 def _is_first(pid: int) -> bool:
