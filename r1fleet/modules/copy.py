@@ -93,8 +93,12 @@ def _from_host(ctx: Context) -> dict[str, Any]:
         ctx.fail("Source {} not found".format(source))
     if not os.access(source, os.R_OK):
         ctx.fail("Source {} not readable".format(source))
-    if not os.path.isdir(source):
+    if os.path.isfile(source):
         return _single(ctx, _lying(source), os.path.basename(source))
+    if not os.path.isdir(source):
+        ctx.fail("Source {} is not a file".format(source))
+    if ctx.args["mode"] == "preserve":
+        ctx.args["mode"] = None  # files come with theirs
     dest = ctx.args["dest"]
     target = dest if source.endswith("/") else os.path.join(dest, os.path.basename(source))
     changed = _copy_tree(ctx, source.rstrip("/") or "/", target)

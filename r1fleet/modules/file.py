@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import time
 from typing import Any
 
@@ -38,6 +40,7 @@ def run(ctx: Context) -> dict[str, Any]:
     # A link and what it leads to are two things: only these states mean the link itself.
     if state not in ("link", "hard", "absent") and ctx.args["follow"] and os.path.islink(path):
         path = os.path.realpath(path)
+    _warn_of_strangers(ctx)
     before = state_of(path)
     diff: dict[str, Any] = {"before": {"path": path}, "after": {"path": path}}
     if state not in (before, "touch") and not (state == "file" and before == "hard"):
@@ -54,6 +57,27 @@ def run(ctx: Context) -> dict[str, Any]:
     # What stands there is told after all changes; in check mode that is what stood there before.
     reply = dict(path_info(path) if os.path.lexists(path) else {}, **reply)
     return dict(reply, diff=diff) if ctx.diff else reply
+
+
+def _warn_of_strangers(ctx: Context) -> None:
+    """Say in check mode that an owner or a group is not there yet: an earlier task may be the one that makes it."""
+    for name, noun, table in (("owner", "user", "passwd"), ("group", "group", "group")):
+        wanted = ctx.args[name]
+        if ctx.check and wanted is not None and not _is_known(wanted, table):
+            kind = " with {}id".format(noun[0]) if wanted.isdigit() else ""
+            text = "failed to look up {}{} {}. Create {} up to this point in real play"
+            ctx.warn(text.format(noun, kind, wanted, noun))
+
+
+def _is_known(wanted: str, table: str) -> bool:
+    try:
+        if table == "passwd":
+            pwd.getpwuid(int(wanted)) if wanted.isdigit() else pwd.getpwnam(wanted)
+        else:
+            grp.getgrgid(int(wanted)) if wanted.isdigit() else grp.getgrnam(wanted)
+    except KeyError:
+        return False
+    return True
 
 
 def _implied(ctx: Context) -> str:
@@ -168,8 +192,14 @@ def _touch(ctx: Context, path: str, diff: dict[str, Any]) -> dict[str, Any]:
         except OSError as error:
             ctx.fail("Error, could not touch target: {}".format(error), path=path)
     diff["before"]["state"], diff["after"]["state"] = present, "touch"
-    changed = apply_permissions(ctx, path, diff=diff, follow=ctx.args["follow"]) or changed
-    return {"dest": path, "changed": _set_times(ctx, path, diff, default="now") or changed}
+    try:
+        changed = apply_permissions(ctx, path, diff=diff, follow=ctx.args["follow"]) or changed
+        changed = _set_times(ctx, path, diff, default="now") or changed
+    except ModuleFailed:
+        if present == "absent":
+            os.unlink(path)  # a file that cannot be as asked is not left behind
+        raise
+    return {"dest": path, "changed": changed}
 
 
 def _set_times(ctx: Context, path: str, diff: dict[str, Any], *, default: str = "preserve") -> bool:
@@ -189,7 +219,8 @@ def _set_times(ctx: Context, path: str, diff: dict[str, Any], *, default: str = 
             diff["before"][name], diff["after"][name] = before / 1e9, after / 1e9
     if not ctx.check:
         try:
-            os.utime(path, ns=(accessed, modified))
+            # Whoever may write to a file may set both to now, only its owner may choose.
+            os.utime(path) if accessed == modified == now else os.utime(path, ns=(accessed, modified))
         except OSError as error:
             ctx.fail("Error while updating modification or access time: {}".format(error), path=path)
     return True

@@ -27,6 +27,9 @@ def run(ctx: Context) -> dict[str, Any]:
     """Bring the group into the wanted state."""
     name, state = ctx.args["name"], ctx.args["state"]
     present = find_group(name)
+    for argument in ("gid_min", "gid_max"):
+        if ctx.args["local"] and ctx.args[argument] is not None:
+            ctx.fail("'{}' can not be used with 'local'".format(argument))
     command = _delete(ctx, present) if state == "absent" else _create_or_change(ctx, present)
     if command and ctx.check:
         return {"changed": True, "name": name, "state": state}

@@ -23,6 +23,9 @@ CHECK_MODE = True
 def run(ctx: Context) -> dict[str, Any]:
     """Compare the file's lines about the host with the wanted key."""
     args, path = ctx.args, ctx.args["path"]
+    if "," in args["name"]:
+        text = "Comma separated list of names is not supported."
+        ctx.fail(text + " Please pass a single name to lookup in the known_hosts file.")
     wanted = _wanted(ctx)
     before = read_bytes(path)
     lines = (before or b"").decode("utf-8", "surrogateescape").splitlines()

@@ -54,6 +54,9 @@ CHECK_MODE = True
 
 def run(ctx: Context) -> dict[str, Any]:
     """Bring the account into the wanted state."""
+    for argument in ("umask", "uid_min", "uid_max"):
+        if ctx.args["local"] and ctx.args[argument] is not None:
+            ctx.fail("'{}' can not be used with 'local'".format(argument))
     _warn_of_plain_password(ctx)
     present = accounts.find_user(ctx.args["name"])
     if ctx.args["state"] == "absent":

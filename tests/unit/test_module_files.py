@@ -264,3 +264,36 @@ def test_slurp(tmp_path: Path) -> None:
     assert well("slurp", src=str(tmp_path / "f"))["content"] == "/wA="
     assert invoke("slurp", src=str(tmp_path))["msg"].startswith("Source is a directory")
     assert invoke("slurp", src=str(tmp_path / "no"))["msg"].startswith("File not found")
+
+
+def test_a_file_that_cannot_be_as_asked_is_not_left_behind(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    assert invoke("file", path=str(path), state="touch", owner="nobody-of-this-name")["failed"]
+    assert not path.exists()
+    path.write_text("mine")
+    assert invoke("file", path=str(path), state="touch", owner="nobody-of-this-name")["failed"]
+    assert path.read_text() == "mine"
+
+
+def test_check_mode_warns_of_owners_that_an_earlier_task_may_make(tmp_path: Path) -> None:
+    reply = well(
+        "file", check=True, path=str(tmp_path / "f"), state="touch", owner="nobody-of-this-name", group="987654"
+    )
+    assert [warning.partition(".")[0] for warning in reply["warnings"]] == [
+        "failed to look up user nobody-of-this-name",
+        "failed to look up group with gid 987654",
+    ]
+    assert "warnings" not in well("file", check=True, path=str(tmp_path / "f"), state="touch", owner="root", group="0")
+
+
+def test_copy_on_the_host_takes_files_and_folders_with_their_modes(tmp_path: Path) -> None:
+    assert (
+        invoke("copy", src="/dev/null", dest=str(tmp_path / "f"), remote_src=True)["msg"]
+        == "Source /dev/null is not a file"
+    )
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/f").write_text("x")
+    (tmp_path / "tree/f").chmod(0o640)
+    args = {"src": f"{tmp_path}/tree/", "dest": f"{tmp_path}/new/", "remote_src": True, "mode": "preserve"}
+    assert changes("copy", **args)[1:] == [True, False]
+    assert (tmp_path / "new/f").stat().st_mode & 0o777 == 0o640

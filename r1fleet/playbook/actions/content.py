@@ -34,6 +34,8 @@ def plan_copy(work: Work) -> Call:
     if to_bool(args.get("remote_src")):
         return work.call("copy", args)
     if "content" in args:
+        if args.get("src"):
+            raise TemplateFailed("parameters are mutually exclusive: src|content", where=work.task.where)
         content = args.pop("content")
         if str(args.get("dest", "")).endswith("/"):
             raise TemplateFailed("can not use content with a dir as dest", where=work.task.where)
