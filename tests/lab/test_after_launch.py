@@ -15,23 +15,22 @@ import pytest
 
 from r1fleet.lab import Lab
 from tests.lab.reach import controller, r1fleet
-from tests.lab.stages import NAME, Stage, equip
+from tests.lab.stages import NAME, Stage
 from tests.terminal import Terminal
 
 HELLO = "hello from the rehearsal"
 
 
 @pytest.fixture(scope="module")
-def gang(lab: Lab) -> Iterator[Stage]:
+def gang(equipped: Lab) -> Iterator[Stage]:
     """A ready gang whose endpoint wants a key."""
-    stage = Stage(lab)
-    equip(stage)
+    stage = Stage(equipped)
     stage.launch(stage.plan(api_key=True, env={"REHEARSAL_PACE": "0.02"}), api_key="a key")
     yield stage
     stage.stop()
     stage.transport.close()
     for host in stage.hosts:
-        stage.sh(host, f"rm -rf /opt/rehearsal /var/lib/r1fleet/{NAME}")
+        stage.sh(host, f"rm -rf /var/lib/r1fleet/{NAME}")
 
 
 def run(gang: Stage, *argv: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,28 @@ def test_a_moment_is_found_by_the_times_that_engines_write(log: Path, form: str)
     assert fetch(log, age=5)["text"] == ""
     assert fetch(log, age=7200)["text"] == log.read_text()
     assert fetch(log, age=450, lines=1)["text"] == "  its own next line\n"
+
+
+@pytest.fixture
+def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A host that is nine hours ahead."""
+    with monkeypatch.context() as there:
+        there.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("tokyo")
+@pytest.mark.parametrize(("runtime", "clock"), [("docker", time.gmtime), ("venv", time.localtime)])
+def test_a_containers_times_are_utc_and_a_hosts_its_own(
+    log: Path, runtime: str, clock: Callable[[float], time.struct_time]
+) -> None:
+    plan = log.parent / "plan.json"
+    plan.write_text(plan.read_text().replace("venv", runtime))
+    lines = [time.strftime(f"INFO %m-%d %H:%M:%S {ago}\n", clock(NOW - ago)) for ago in (900, 300)]
+    log.write_text("".join(lines))
+    assert fetch(log, age=600)["text"] == lines[1]
 
 
 def test_a_moment_in_a_long_log_is_found_without_reading_all_of_it(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
