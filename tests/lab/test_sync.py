@@ -307,9 +307,6 @@ def test_a_model_that_nobody_has_is_told_with_what_to_do(fleet: Fleet) -> None:
     assert done.returncode != 0
     assert "org/typo" in done.stderr
     assert "hint" in done.stderr
-    assert fleet.run("sync", "-d", "serv").returncode == 5
-    fleet.write(deployments={"serve": spec, "other": {**spec, "model": "org/other", "port": 8001}})
-    assert "is one model's folder" in fleet.run("sync", "--from", "/srv/one").stderr
     fleet.write(deployments={"serve": spec, "other": {**spec, "model": MODEL, "port": 8001}})
     mixed = fleet.sync()
     assert (mixed.returncode, "org/typo" in mixed.stdout) == (done.returncode, True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from r1fleet.cli.sync import rate_of
+from r1fleet.cli.sync import _refuse_one_folder_for_many, rate_of
 from r1fleet.command import cmd
 from r1fleet.errors import SpecError, UsageError
 from r1fleet.inventory import Host
@@ -52,6 +52,17 @@ def test_a_name_that_means_nothing_is_refused_with_the_nearest() -> None:
         chosen(models, deployment="serv")
     with pytest.raises(UsageError, match="did you mean org/model"):
         chosen(models, model="org/modell")
+
+
+@pytest.mark.parametrize(("source", "is_refused"), [("/srv/one", True), ("cache:/c", False), ("hf", False)])
+def test_one_folder_is_not_taken_for_several_models(source: str, is_refused: bool) -> None:
+    models = models_of([wanted("one", A, model="org/one"), wanted("two", A, model="org/two", port=8001)])
+    _refuse_one_folder_for_many(source, models[:1])
+    if is_refused:
+        with pytest.raises(UsageError, match="org/one@main, org/two@main"):
+            _refuse_one_folder_for_many(source, models)
+    else:
+        _refuse_one_folder_for_many(source, models)
 
 
 def plan_of(*rows: HostRow, size: int = GIB, **more: Any) -> SyncPlan:
