@@ -42,7 +42,7 @@ def main() -> None:
     """Measure what is asked for and print a table; a TERM takes the lab down, too."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     given = _arguments()
-    made = lab.up(NAME, hosts=max(given.hosts) + 1, extra_vars={})
+    made = lab.up(NAME, hosts=max([*given.hosts, given.fault_hosts if given.faults else 0]) + 1, extra_vars={})
     try:
         size = int(bits(given.rate) / 8 * given.seconds)
         print(

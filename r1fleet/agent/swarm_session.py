@@ -8,7 +8,8 @@ import libtorrent as lt
 
 from r1fleet.agent.swarm_files import Group, shares
 
-_BLOCK = 16 * 1024
+# What waits in a socket for a slow peer can be asked of no other one; only fast links need much to be kept busy.
+_SOCKET, _FEW = 64 << 10, 2
 _NOBODY, _OPEN = 1, 0
 
 # What each is for was measured: docs/weights.md, "Between the hosts".
@@ -43,9 +44,9 @@ _SETTINGS: Dict[str, Any] = {
     "max_out_request_queue": 500,
     "request_queue_time": 3,
     "max_allowed_in_request_queue": 4000,
-    "send_buffer_watermark": 4 << 20,
-    "send_buffer_low_watermark": 1 << 20,
-    "send_buffer_watermark_factor": 150,
+    "send_buffer_watermark": 1 << 20,
+    "send_buffer_low_watermark": 16 << 10,
+    "send_buffer_watermark_factor": 50,
     "max_queued_disk_bytes": 64 << 20,
     "file_pool_size": 500,
     "aio_threads": 4,
@@ -74,6 +75,7 @@ class Wire:
             outgoing_interfaces=config["interface"] or config["address"],
             upload_rate_limit=share,
             download_rate_limit=share,
+            send_socket_buffer_size=_SOCKET if int(config["sessions"]) <= _FEW else 8 * _SOCKET,
             alert_mask=lt.alert_category.error | lt.alert_category.ip_block,
         )
         self._session = lt.session(params)

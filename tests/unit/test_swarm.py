@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from r1fleet.agent.swarm_files import Group, Record, Unsound, shares, take_over
-from r1fleet.errors import FleetError, HostFailed, LockHeld
+from r1fleet.errors import FleetError, HostFailed, HostUnreachable, LockHeld
 from r1fleet.events import Event, Note, Step
 from r1fleet.provision.library import libtorrent_wheel
 from r1fleet.provision.lock import Pin
@@ -305,6 +307,20 @@ def test_the_wheel_is_downloaded_once_for_each_platform(tmp_path: Path, monkeypa
     assert first is not None
     assert first.is_file()
     assert asked == [Target("3.11", "x86_64", 36)]
+
+
+def test_a_lost_host_is_called_back_and_goes_on_with_its_new_session() -> None:
+    gone = HostUnreachable("silent for 10 seconds")
+    back = ToldHost("h2", status={"runs": True})
+    lost = replace(member(2, status=gone), reopen=lambda: cast(Session, back))
+    party = Party([lost], CARGO)
+    assert party.ask("status", {"h2": {}}) == {"h2": gone}
+    assert party.ask("status", {"h2": {}}) == {"h2": gone}
+    assert len(cast(ToldHost, lost.session).calls) == 1
+    deadline = time.monotonic() + 10
+    while party.lost and time.monotonic() < deadline:
+        party.call_back()
+    assert party.ask("status", {"h2": {}}) == {"h2": {"runs": True}}
 
 
 # --- progress --------------------------------------------------------------------------------------

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 from r1fleet.errors import FleetError, HostFailed, HostUnreachable, Where
-from r1fleet.transport.protocol import Blob, Call, Reply
+from r1fleet.transport.protocol import Blob, Call, Reply, Session
 from r1fleet.weights.swarm.model import Cargo, Member
 from r1fleet.weights.swarm.program import transfer_name
 
@@ -25,6 +25,8 @@ class Party:
         self.lost: dict[str, FleetError] = {}
         self._name = transfer_name(cargo)
         self._tried: dict[str, float] = {}
+        self._calling: dict[str, Future[Session]] = {}
+        self._pool = ThreadPoolExecutor(8)
 
     def ask(self, action: str, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Answer]:
         """Do one of fleet_swarm's actions on several hosts, each with its own arguments."""
@@ -62,17 +64,22 @@ class Party:
         return self.run("fleet_swarm", rows, wheels)
 
     def call_back(self) -> None:
-        """Try to reach those that were lost again, where that can be tried."""
+        """Try to reach those that were lost again, where that can be tried; nobody waits for it."""
         for host in list(self.lost):
-            reopen = self.members[host].reopen
-            if reopen is None or time.monotonic() - self._tried.get(host, 0.0) < _REOPEN_SECONDS:
-                continue
-            self._tried[host] = time.monotonic()
-            self._reopen(host, reopen)
+            reopen, calling = self.members[host].reopen, self._calling.get(host)
+            if calling is not None and calling.done():
+                self._take_back(host, self._calling.pop(host))
+            elif (
+                reopen is not None
+                and calling is None
+                and time.monotonic() - self._tried.get(host, 0.0) > _REOPEN_SECONDS
+            ):
+                self._tried[host] = time.monotonic()
+                self._calling[host] = self._pool.submit(reopen)
 
-    def _reopen(self, host: str, reopen: Callable[[], Any]) -> None:
+    def _take_back(self, host: str, calling: Future[Session]) -> None:
         try:
-            session = reopen()
+            session = calling.result()
         except FleetError as error:
             self.lost[host] = error
             return
