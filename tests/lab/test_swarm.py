@@ -114,7 +114,8 @@ def told(fleet: Lab, host: str) -> dict[str, Any]:
 
 
 def test_a_set_reaches_every_host_and_leaves_no_trace(fleet: Lab, members: list[Member]) -> None:
-    cargo = content(fleet, {"big.bin": 20 * MIB + 3, "näme with: space.txt": 5, "sub/empty": 0, "sub/other": 3 * MIB})
+    sizes = {"big.bin": 20 * MIB + 3, "näme with: space.txt": 5, "sub/empty": 0}
+    cargo = content(fleet, {**sizes, **{f"sub/shard-{number:05d}": 10_000 + number for number in range(160)}})
     seen: list[Event] = []
 
     outcomes = spread(cargo, members[0], members[1:], SETTINGS, seen.append)
