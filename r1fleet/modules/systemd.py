@@ -26,7 +26,7 @@ CHECK_MODE = True
 
 _ACTIVE = ("active", "activating")
 _ENABLED = ("enabled", "static", "generated", "transient")
-_DISABLED = ("disabled", "enabled-runtime", "indirect", "alias", "linked", "linked-runtime", "masked", "masked-runtime")
+_DISABLED = ("disabled", "enabled-runtime", "alias", "linked", "linked-runtime", "masked", "masked-runtime")
 
 
 def run(ctx: Context) -> dict[str, Any]:
@@ -108,8 +108,10 @@ def _is_enabled(ctx: Context, status: dict[str, str]) -> bool:
     if ctx.args["scope"] != "global" and state in _ENABLED + _DISABLED:
         # An alias shows the state of the unit that it names.
         return state in _ENABLED
-    done = _systemctl(ctx, "is-enabled", "--", ctx.args["name"])
-    return done.rc == 0 and done.text.split()[-1:] not in (["indirect"], ["alias"], ["enabled-runtime"])
+    done = _systemctl(ctx, "is-enabled", "--full", "--", ctx.args["name"])
+    words = done.text.split()
+    # Where a unit is enabled by way of another one (its socket), the link that does it stands below the word.
+    return done.rc == 0 and words not in (["indirect"], ["alias"]) and words[:1] != ["enabled-runtime"]
 
 
 def _act(ctx: Context, status: dict[str, str], reply: dict[str, Any]) -> None:

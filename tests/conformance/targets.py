@@ -28,7 +28,7 @@ _MODULES = """
     assemble async blockinfile command_shell copy facts_d file find getent group hostname known_hosts lineinfile
     ping replace script slurp stat tempfile template wait_for
 """
-_FROM_PACKAGES = "apt_repository cron deb822_repository git package unarchive user"
+_FROM_PACKAGES = "apt_repository cron deb822_repository git package service service_facts systemd unarchive user"
 _PLAYBOOKS = {
     "any_errors_fatal": "31543 36308 80981 always_block on_includes play_level",
     "blocks": "43191 69848 72725 72781 78612 79711 always_failure_with_rescue_rc block_in_rescue block_rescue_vars"

@@ -63,10 +63,8 @@ ROLES = (
     _of_debops("apt_listchanges"),
     _of_debops("dpkg_cleanup"),
     _of_debops("gitusers"),
-    _of_debops("atd"),
     _of_debops("fcgiwrap"),
     _of_debops("mosquitto"),
-    _of_debops("root_account"),
     _of_tripleo(
         "tripleo_hosts_entries",
         tripleo_stack_name="lab",
