@@ -61,8 +61,8 @@ class ChannelWire:
         self._channel.get_transport().packetizer.close()
 
     def release(self) -> None:
-        """Close the channel; the connection stays for plain commands."""
-        self._channel.close()
+        """Close the channel; the connection, if it is still one, stays for plain commands."""
+        _close(self._channel)
 
 
 def send_all(channel: paramiko.Channel, data: bytes) -> None:
@@ -84,6 +84,12 @@ def execute(host: str, transport: paramiko.Transport, command: str, stdin: bytes
     try:
         return _Execution(host, channel, timeout).complete(command, stdin)
     finally:
+        _close(channel)
+
+
+def _close(channel: paramiko.Channel) -> None:
+    """Close a channel, also where paramiko has not noticed yet that the connection broke."""
+    with suppress(EOFError, OSError, paramiko.SSHException):
         channel.close()
 
 

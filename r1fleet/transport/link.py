@@ -126,11 +126,14 @@ class Link:
             self._lost = error
             waiting = list(self._pending)
         watch.remove(self)
-        let_go()
-        if not self._hello.done():
-            self._hello.set_exception(error)
-        for ident in waiting:
-            self._drop(ident)
+        try:
+            let_go()
+        finally:
+            # Whoever waits is told, whatever became of the wire.
+            if not self._hello.done():
+                self._hello.set_exception(error)
+            for ident in waiting:
+                self._drop(ident)
 
     # --- writing -----------------------------------------------------------------------------------
 

@@ -7,10 +7,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 
 from r1fleet.errors import HostUnreachable, InventoryError
 from r1fleet.inventory import Host
+from r1fleet.ssh.channel import ChannelWire
 from r1fleet.ssh.hostkeys import HostKeys
 from r1fleet.ssh.knownhosts import entry_name, known_keys, learn
 from r1fleet.ssh.target import Target, target_of
@@ -111,3 +113,11 @@ def test_a_host_is_asked_for_a_key_of_a_kind_on_record(tmp_path: Path, public: s
     path = tmp_path / "known_hosts"
     path.write_text(f"h1 ssh-rsa AAAA\nh1 {public}\n")
     assert HostKeys("h1", "h1", 22, (str(path),), ()).kinds() == ["rsa-sha2-512", "rsa-sha2-256", "ssh-ed25519"]
+
+
+def test_a_channel_whose_connection_broke_meanwhile_is_let_go_without_a_word() -> None:
+    class Broken(paramiko.Channel):
+        def close(self) -> None:
+            raise EOFError
+
+    ChannelWire(Broken(0)).release()
