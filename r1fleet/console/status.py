@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from r1fleet.console.tables import columns, painted
 from r1fleet.console.text import clean, duration, one_line, size
 from r1fleet.status import DeploymentRow, GangRow, RankRow, StatusReport
-from r1fleet.status.judge import CONSEQUENCE
+from r1fleet.status.judge import CONSEQUENCE, DONE, STOPPED
 
 
 def status_lines(report: StatusReport, *, colour: bool = False) -> Iterator[str]:
@@ -42,7 +42,8 @@ def _deployment(row: DeploymentRow, *, colour: bool) -> Iterator[str]:
     if hint:
         yield f"  hint: {hint}"
     if not row.declared:
-        yield f"  the inventory names no such deployment; r1fleet stop {row.name} ends it"
+        ends = "" if row.state in (DONE, STOPPED) else f"; r1fleet stop {row.name} ends it"
+        yield f"  the inventory names no such deployment{ends}"
     yield from (_endpoint(gang, many=len(row.gangs) > 1) for gang in row.gangs if gang.endpoint)
     if row.lock:
         yield f"  locked by {one_line(row.lock)}"
