@@ -11,6 +11,8 @@ BIN := .venv/bin
 FLEET := $(SUDO) $(BIN)/r1fleet
 # Under sudo the cache is root's own, as the lab and what it leaves there are.
 CACHE = "$${R1FLEET_CACHE:-$$($(SUDO) sh -c 'echo ~')/.cache/r1fleet}"
+# Two files of tests at a time, in the order of their folders: labs first, unit tests fill up what is left.
+AT_ONCE := --numprocesses 2 --no-loadscope-reorder
 LAB_PACKAGES := mmdebstrap systemd-container nftables iproute2 tinyproxy openssh-client openssh-server procps rsync
 
 .PHONY: help setup system quickstart quickstop check test test-unit test-all molecule bench clean
@@ -71,7 +73,7 @@ check: $(BIN)/.ready  ## formatting, lint, types, layers
 	$(BIN)/lint-imports
 
 test: setup check  ## everything that must be green: checks, unit tests, the lab
-	@$(SUDO) $(BIN)/python -m pytest -m "not slow"
+	@$(SUDO) $(BIN)/python -m pytest -m "not slow" $(AT_ONCE)
 
 test-unit: $(BIN)/.ready  ## unit tests only; the lab tests do not run
 	@$(BIN)/python -m pytest tests/unit

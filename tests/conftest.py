@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from r1fleet import lab as labs
 from r1fleet.cache import cache_dir
@@ -21,6 +22,26 @@ from tests.hubs import Fetching
 from tests.standins.hub import serve_hub
 
 LabFactory = Callable[..., Lab]
+PROVISIONED = {
+    "test_engine_parsers.py",
+    "test_main_job.py",
+    "test_prepare.py",
+    "test_provision.py",
+    "test_vllm_faults.py",
+}
+"""Files with tests on the hosts that tests/lab/conftest.py provisions."""
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = together
+    return scheduler
+
+
+def together(nodeid: str) -> str:
+    """Name what runs in one process: a file's tests, and all that need the provisioned hosts, which take a minute."""
+    path = nodeid.partition("::")[0]
+    return "provisioned" if path.removeprefix("tests/lab/") in PROVISIONED else path
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

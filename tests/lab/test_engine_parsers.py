@@ -37,7 +37,9 @@ for name, argv in asked["commands"].items():
         told[name] = vars(read)
     except (SystemExit, Exception) as error:
         told[name] = {"refused": repr(error)}
-print(json.dumps({"told": told, "options": sorted(serving._option_string_actions)}, default=str))
+answers = script["ANSWERS"]  # the script has put its own standard output aside for answers
+answers.write(json.dumps({"told": told, "options": sorted(serving._option_string_actions)}, default=str))
+answers.flush()
 """
 R1: dict[str, Any] = {"engine": "vllm", "engine_version": VERSION, "model": "deepseek-ai/DeepSeek-R1"}
 GPT: dict[str, Any] = {

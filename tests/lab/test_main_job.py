@@ -50,11 +50,14 @@ def launched(fleet: Fleet) -> Iterator[CompletedProcess[str]]:
     fleet.run("stop", "tiny", "-y")
 
 
-def test_the_plan_is_shown_first_and_the_endpoint_last(launched: CompletedProcess[str], fleet: Fleet) -> None:
+def test_the_plan_is_shown_before_the_start_and_the_endpoint_last(
+    launched: CompletedProcess[str], fleet: Fleet
+) -> None:
     leader = fleet.lab.host("h1").address
 
-    first, *_, last = launched.stdout.strip().splitlines()
+    connected, first, *_, last = launched.stdout.strip().splitlines()
 
+    assert connected == "done: connect: 2/2 hosts"  # hosts are asked what the plan needs to know of them
     assert first == f"plan tiny on cluster {fleet.lab.name}: vllm serves r1fleet/tiny-qwen2 (venv)"
     assert last == f"info: tiny is ready: http://{leader}:8000/v1"
     assert "rank: tiny 1 on h2: ready" in launched.stdout

@@ -250,11 +250,8 @@ def test_whoever_waits_hears_at_once_of_news_and_of_another_generation(log: Path
     assert time.monotonic() - began < 30
 
 
-NOW = time.time()
-
-
-def written(seconds: float, form: str) -> str:
-    return time.strftime(form, time.localtime(NOW - seconds))
+def written(seconds: float, form: str, now: float | None = None) -> str:
+    return time.strftime(form, time.localtime((now or time.time()) - seconds))
 
 
 @pytest.mark.parametrize(
@@ -271,7 +268,7 @@ def test_a_moment_is_found_by_the_times_that_engines_write(log: Path, form: str)
     lines = [f"{written(seconds, form)} {seconds}\n  its own next line\n" for seconds in (900, 600, 300, 10)]
     log.write_text("a banner\n" + "".join(lines))
     assert fetch(log, age=450)["text"] == "".join(lines[2:])
-    assert fetch(log, since=NOW - 450)["text"] == "".join(lines[2:])
+    assert fetch(log, since=time.time() - 450)["text"] == "".join(lines[2:])
     assert fetch(log, age=5)["text"] == ""
     assert fetch(log, age=7200)["text"] == log.read_text()
     assert fetch(log, age=450, lines=1)["text"] == "  its own next line\n"
@@ -294,17 +291,18 @@ def test_a_containers_times_are_utc_and_a_hosts_its_own(
 ) -> None:
     plan = log.parent / "plan.json"
     plan.write_text(plan.read_text().replace("venv", runtime))
-    lines = [time.strftime(f"INFO %m-%d %H:%M:%S {ago}\n", clock(NOW - ago)) for ago in (900, 300)]
+    lines = [time.strftime(f"INFO %m-%d %H:%M:%S {ago}\n", clock(time.time() - ago)) for ago in (900, 300)]
     log.write_text("".join(lines))
     assert fetch(log, age=600)["text"] == lines[1]
 
 
 def test_a_moment_in_a_long_log_is_found_without_reading_all_of_it(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stamps, "BLOCK", 512)
-    lines = [f"{written(1000 - number, 'INFO %m-%d %H:%M:%S')} {number}\n" for number in range(1000)]
+    now = time.time()
+    lines = [f"{written(1000 - number, 'INFO %m-%d %H:%M:%S', now)} {number}\n" for number in range(1000)]
     log.write_text("".join(lines))
     for number in (1, 17, 500, 501, 998):
-        assert fetch(log, since=float(int(NOW)) - 1000 + number)["text"].startswith(lines[number])
+        assert fetch(log, since=float(int(now)) - 1000 + number)["text"].startswith(lines[number])
 
 
 def test_a_log_without_times_says_so_and_shows_its_last_lines(log: Path) -> None:
@@ -315,7 +313,7 @@ def test_a_log_without_times_says_so_and_shows_its_last_lines(log: Path) -> None
 
 def test_a_log_that_nobody_has_written_to_since_is_not_searched(log: Path) -> None:
     log.write_text("no time here\n")
-    os.utime(log, (NOW - 900,) * 2)
+    os.utime(log, (time.time() - 900,) * 2)
     assert (fetch(log, age=600)["text"], fetch(log, age=600)["timeless"]) == ("", False)
 
 

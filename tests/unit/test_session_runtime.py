@@ -147,6 +147,7 @@ def test_what_a_killed_keeper_has_left_is_found_by_its_mark(host: Host) -> None:
 @pytest.mark.parametrize(
     ("text", "state", "status"),
     [("exit 7", "failed", 7), ("kill -9 $$", "failed", 137), (f"{STUBBORN} exit 0", "exited", 0)],
+    ids=["failed", "killed", "stubborn"],
 )
 def test_how_a_process_ended_is_told_and_what_it_left_is_ended(host: Host, text: str, state: str, status: int) -> None:
     engine = host.script(text)
