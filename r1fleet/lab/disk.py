@@ -14,6 +14,8 @@ from r1fleet.lab.recipe import USERS
 from r1fleet.lab.shell import run, succeeds
 
 _HOST_KEY = "etc/ssh/ssh_host_ed25519_key"
+# A host that is told to reboot waits no longer for a process that does not end; systemd's own 90 s outlast a rehearsal.
+_PATIENCE = "[Manager]\nDefaultTimeoutStopSec=15s\n"
 _LAYERS = ("base", "layer")
 """Links in a host's folder to what its disk stands on, the lowest first."""
 
@@ -79,8 +81,9 @@ def _settle_layers(lab: Lab, host: LabHost, layers: Sequence[Path]) -> list[Path
 
 def _give_identity(lab: Lab, host: LabHost) -> None:
     make_key(host.upper / _HOST_KEY, host.name)
-    for folder in ("etc", "etc/ssh", "home"):
+    for folder in ("etc", "etc/ssh", "etc/systemd/system.conf.d", "home"):
         (host.upper / folder).mkdir(parents=True, exist_ok=True)
+    _write_once(host.upper / "etc/systemd/system.conf.d/lab.conf", _PATIENCE)
     _write_once(host.upper / "etc/hostname", f"{host.name}\n")
     names = f"127.0.0.1 localhost\n{host.address} {host.name}\n{lab.gateway} controller\n"
     _write_once(host.upper / "etc/hosts", names)
