@@ -25,7 +25,7 @@ _HINT = (
 
 def cache_state() -> dict[str, Any]:
     """Tell how old the lists are, as apt's results do."""
-    return {"cache_updated": False, "cache_update_time": int(_cache_time())}
+    return {"cache_updated": False, "cache_update_time": int(_stamp_time())}
 
 
 def refresh(ctx: Context) -> dict[str, Any]:
@@ -68,6 +68,10 @@ def _cache_time() -> float:
     """Tell when the lists were fetched; a folder without any list is as old as can be, whenever it was made."""
     if not os.path.isdir(LISTS) or not any("_Packages" in entry for entry in os.listdir(LISTS)):
         return 0.0
+    return _stamp_time()
+
+
+def _stamp_time() -> float:
     for path in (_STAMP, LISTS):
         if os.path.exists(path):
             return os.stat(path).st_mtime

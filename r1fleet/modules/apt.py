@@ -84,7 +84,8 @@ def run(ctx: Context) -> dict[str, Any]:
         return dict(_upgrade(ctx, "yes"), **cache)
     if names or args["state"] == "fixed":
         try:
-            return dict(_packages(ctx, names), **cache)
+            reply = _packages(ctx, names)
+            return reply if args["state"] == "absent" else dict(reply, **cache)
         except ModuleFailed as error:
             error.reply = dict(cache, **error.reply)
             raise

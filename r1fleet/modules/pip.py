@@ -44,11 +44,11 @@ def run(ctx: Context) -> dict[str, Any]:
     _umask(ctx)  # a wrong one is told in check mode, too
     venv_output = _make_virtualenv(ctx)
     if venv_output is None:
-        return dict(_described(ctx, names, []), changed=True)
+        return dict(_described(ctx, []), changed=True)
     made, output = venv_output
     pip = _pip(ctx)
     command = [*pip, *_verb(ctx), *_words(ctx, names)]
-    reply = _described(ctx, names, command)
+    reply = _described(ctx, command)
     if _satisfied(ctx, names):
         return dict(reply, changed=made, stdout=output, stderr="", stdout_lines=output.splitlines(), stderr_lines=[])
     if ctx.check:
@@ -140,10 +140,10 @@ def _words(ctx: Context, names: list[str]) -> list[str]:
     return [*extra, *(word for name in names for word in [*editable, name])]
 
 
-def _described(ctx: Context, names: list[str], command: list[str]) -> dict[str, Any]:
+def _described(ctx: Context, command: list[str]) -> dict[str, Any]:
     args = ctx.args
-    reply = {name: args[name] for name in ("state", "version", "requirements", "virtualenv")}
-    return dict(reply, name=names if args["name"] else None, cmd=command)
+    told = () if ctx.check else ("name", "state", "version", "requirements", "virtualenv")
+    return dict({name: args[name] for name in told}, cmd=command)
 
 
 def _satisfied(ctx: Context, names: list[str]) -> bool:

@@ -70,9 +70,13 @@ class Board:
         rescuable: bool = False,
         seconds: float = 0.0,
         times: int = 1,
+        final: bool = False,
     ) -> None:
-        """Count and tell one result (an include counts once per file); a host that failed takes no further part."""
-        status = self._status(task, state, outcome, rescuable=rescuable)
+        """Count and tell one result (an include counts once per file); a host that failed takes no further part.
+
+        What is ``final`` is no failure that ``ignore_errors`` could be about.
+        """
+        status = self._status(task, state, outcome, rescuable=rescuable, final=final)
         changed = 1 if outcome.result.get("changed") else 0
         if status in {"ok", "changed"}:
             state.count(ok=times, changed=changed)
@@ -103,31 +107,31 @@ class Board:
             )
         )
 
-    def _status(self, task: Task, state: HostState, outcome: Outcome, *, rescuable: bool) -> str:
+    def _status(self, task: Task, state: HostState, outcome: Outcome, *, rescuable: bool, final: bool) -> str:
         if not outcome.bad:
             return outcome.status
         scope = scope_of(self._run, state, task)
         if outcome.status == "unreachable":
-            return "ignored" if _safe_flag(task.settings.ignore_unreachable, scope) else "unreachable"
-        if _safe_flag(task.settings.ignore_errors, scope):
+            return "ignored" if safe_flag(task.settings.ignore_unreachable, scope) else "unreachable"
+        if not final and safe_flag(task.settings.ignore_errors, scope):
             return "ignored"
         return "rescued" if rescuable else "failed"
 
     def _differs(self, task: Task, state: HostState) -> bool:
         if task.settings.diff is None:
             return self._run.options.diff
-        return _safe_flag(task.settings.diff, scope_of(self._run, state, task))
+        return safe_flag(task.settings.diff, scope_of(self._run, state, task))
 
     def _hidden(self, task: Task, state: HostState) -> bool:
         if task.settings.no_log is None:
             return False
-        return _safe_flag(task.settings.no_log, scope_of(self._run, state, task), broken=True)
+        return safe_flag(task.settings.no_log, scope_of(self._run, state, task), broken=True)
 
 
-def _safe_flag(value: object, scope: Scope, *, broken: bool = False) -> bool:
+def safe_flag(value: object, scope: Scope, *, broken: bool = False) -> bool:
     """Return a keyword's truth; ``broken`` where its template cannot be rendered."""
     try:
-        return flag(value, scope, default=False)
+        return flag(value, scope, default=False, name="")
     except FleetError:
         return broken
 

@@ -166,7 +166,8 @@ def _check_arguments(task: Task, known: catalogue.Known, problems: Problems) -> 
     except ModuleFailed as error:
         where = next((where_of(key) for key in task.args if str(key) in error.msg and where_of(key)), None)
         title = f' (task "{task.title}")' if task.name else ""
-        problems.add(f"{known.name}: {error.msg}{title}", where or _where_of_args(task))
+        msg = error.msg.replace(f"value of {known.free_form} must", "it must") if known.free_form else error.msg
+        problems.add(f"{known.name}: {msg}{title}", where or _where_of_args(task))
 
 
 def _stand_in(name: str, value: Any, known: catalogue.Known) -> Any:

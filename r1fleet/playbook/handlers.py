@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from r1fleet.errors import FleetError, PlaybookError
 from r1fleet.playbook.inherit import as_tuple
+from r1fleet.playbook.keywords import nearest
 from r1fleet.playbook.model import Task
 from r1fleet.playbook.scope import Scope
 from r1fleet.playbook.state import HostState, RunState
@@ -22,8 +23,15 @@ def notify(run: RunState, task: Task, state: HostState) -> None:
                     f"The requested handler {str(name)!r} was not found in either the main handlers list "
                     "nor in the listening handlers list",
                     where=task.where,
+                    hint=_nearest(run, str(name), scope),
                 )
             state.notified.update(id(handler) for handler in found)
+
+
+def _nearest(run: RunState, name: str, scope: Scope) -> str:
+    handlers = run.current.handlers
+    known = [title for handler in handlers for title in (_title(handler, scope), *handler.listen) if title]
+    return nearest(name, known) or (f"this play has {', '.join(map(repr, known))}" if known else "this play has none")
 
 
 def named(run: RunState, name: str, scope: Scope) -> list[Task]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from r1fleet.errors import FleetError
+from r1fleet.errors import FleetError, PlaybookError
 from r1fleet.events import ItemResult
 from r1fleet.inventory.source import Block as Written
 from r1fleet.playbook.filters import to_bool
@@ -25,6 +25,7 @@ from r1fleet.playbook.templating import truth
 from r1fleet.playbook.variables import scope_of
 
 INCLUDES = frozenset({"include_tasks", "include_role"})
+_DEEPEST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,9 @@ class Includes:
 
     def read(self, task: Task, wanted: Wanted) -> tuple[Node, ...]:
         """Read what is wanted; raise PlaybookError with all that is wrong with it."""
+        if task.depth >= _DEEPEST:
+            what = f"includes go deeper than {_DEEPEST}: does one of them include itself without end?"
+            raise PlaybookError(what, where=task.where, hint="give it a condition that ends it, or a loop")
         problems = Problems()
         settings = _around(task)
         apply = task.args.get("apply")
@@ -82,7 +86,7 @@ class Includes:
             settings,
             task.role,
             task.folder,
-            task.stack,
+            depth=task.depth + 1,
             params=params,
             library=self.library,
         )

@@ -11,6 +11,7 @@ from r1fleet.inventory.source import Block as Written
 from r1fleet.inventory.source import Text
 from r1fleet.playbook import catalogue
 from r1fleet.playbook.keywords import nearest
+from r1fleet.playbook.kinds import described
 from r1fleet.playbook.lazy import is_template
 from r1fleet.playbook.model import Settings
 from r1fleet.playbook.problems import Problems
@@ -86,5 +87,5 @@ def _mappings(name: str, written: Mapping[Any, Any], problems: Problems) -> tupl
             accepted.append(part)
         else:
             where = where_of(value) or (written.at(name) if isinstance(written, Written) else None)
-            problems.add(f"{name!r} takes a mapping, not {type(part).__name__}", where)
+            problems.add(f"{name!r} takes a mapping, not {described(part)}", where)
     return tuple(accepted)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from r1fleet.errors import Where
 from r1fleet.inventory.source import Block as Written
+from r1fleet.playbook.kinds import check_kinds
 from r1fleet.playbook.problems import Problems
 
 INHERITED = frozenset(
@@ -48,14 +49,17 @@ REFUSED = {
 
 
 def check_keywords(found: Written, known: Iterable[str], what: str, problems: Problems) -> None:
-    """Report each keyword that ``what`` (a play, a block ...) does not have."""
+    """Report each keyword that ``what`` (a play, a block ...) does not have, and each value of the wrong kind."""
     allowed = set(known)
     for key in found:
         if key not in allowed:
             report_keyword(str(key), allowed, what, problems, found.at(key))
+    check_kinds(found, allowed, problems)
 
 
-def report_keyword(key: str, known: Iterable[str], what: str, problems: Problems, where: Where) -> None:
+def report_keyword(
+    key: str, known: Iterable[str], what: str, problems: Problems, where: Where, *, hint: str | None = None
+) -> None:
     """Report one keyword that is unknown, or Ansible's but not supported."""
     if key in REFUSED:
         problems.add(f"keyword {key!r} is not supported on a {what}", where, hint=REFUSED[key])
@@ -64,7 +68,7 @@ def report_keyword(key: str, known: Iterable[str], what: str, problems: Problems
     if key in everywhere:
         problems.add(f"keyword {key!r} does not belong on a {what}", where)
         return
-    problems.add(f"unknown keyword {key!r} on a {what}", where, hint=nearest(key, known))
+    problems.add(f"unknown keyword {key!r} on a {what}", where, hint=hint or nearest(key, known))
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

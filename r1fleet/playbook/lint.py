@@ -19,9 +19,11 @@ from r1fleet.playbook.compiling import parse_text
 from r1fleet.playbook.finding import Found, find
 from r1fleet.playbook.finding import role as find_role
 from r1fleet.playbook.inherit import as_tuple, handed_down
+from r1fleet.playbook.kinds import described
 from r1fleet.playbook.lazy import has_template
 from r1fleet.playbook.library import FOLDER
 from r1fleet.playbook.model import RoleUse, Task
+from r1fleet.playbook.nodes import AS_LIST
 from r1fleet.playbook.parse import check_play
 from r1fleet.playbook.problems import Problems
 from r1fleet.playbook.reading import Reader, Search
@@ -147,7 +149,9 @@ class _Linter:
         if not isinstance(written, list):
             self._report.problems.append(
                 UsageError(
-                    f"tasks are a list, not {type(written).__name__}", where=where_of(written, Where(str(path), 1))
+                    f"tasks are a list, not {described(written)}",
+                    where=where_of(written, Where(str(path), 1)),
+                    hint=AS_LIST,
                 )
             )
             return
@@ -169,7 +173,7 @@ class _Linter:
         self._tally.tasks += 1
         problems = Problems()
         if not isinstance(item, Written):
-            problems.add(f"a task is a mapping, not {type(item).__name__}", where_of(item, Where(str(path), 1)))
+            problems.add(f"a task is a mapping, not {described(item)}", where_of(item, Where(str(path), 1)))
         else:
             self._read(reader.inside(problems=problems), item)
         self._tally.inside += not problems

@@ -34,7 +34,7 @@ _MARKS = (
 def search_folders(context: Variables, kind: str) -> list[Path]:
     """Return where a relative path of ``kind`` (files, templates, vars, tasks) is looked up, nearest first."""
     bases = [Path(str(context[name])) for name in ("role_path", "_task_folder", "playbook_dir") if context.get(name)]
-    return [folder for base in bases for folder in (base / kind, base)]
+    return list(dict.fromkeys(folder for base in bases for folder in (base / kind, base)))
 
 
 def find_file(context: Variables, name: str, kind: str) -> Path | None:

@@ -104,7 +104,7 @@ class Task:
     changed_when: tuple[Any, ...] = ()
     failed_when: tuple[Any, ...] = ()
     listen: tuple[str, ...] = ()
-    stack: tuple[Path, ...] = ()  # the files that included the task's file, to tell cycles
+    depth: int = 0  # how many dynamic includes are around
     params: Vars = field(default_factory=dict)  # what dynamic includes around it passed in
     outer: Settings | None = None  # what surrounds an include: it hands that down, not its own keywords
     written: str = ""  # the action as the file names it

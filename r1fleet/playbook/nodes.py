@@ -16,12 +16,14 @@ from r1fleet.playbook import keywords, rolefiles
 from r1fleet.playbook.check import check_nodes, check_template
 from r1fleet.playbook.compiling import parse_text
 from r1fleet.playbook.inherit import handed_down
+from r1fleet.playbook.kinds import check_kinds, described
 from r1fleet.playbook.lazy import has_template
 from r1fleet.playbook.library import FOLDER
 from r1fleet.playbook.model import Block, Node, RoleTasks, RoleUse, Task
 from r1fleet.playbook.reading import Reader
 from r1fleet.playbook.task import read_task
 
+AS_LIST = "begin each task with `- `"
 _DEEPEST = 60
 _turns = itertools.count()
 
@@ -31,7 +33,7 @@ def read_nodes(reader: Reader, written: Any, where: Where) -> tuple[Node, ...]:
     if written is None:
         return ()
     if not isinstance(written, list):
-        reader.problems.add(f"tasks are a list, not {type(written).__name__}", where_of(written, where))
+        reader.problems.add(f"tasks are a list, not {described(written)}", where_of(written, where), hint=AS_LIST)
         return ()
     nodes: list[Node] = []
     for item in written:
@@ -43,7 +45,7 @@ def read_file(reader: Reader, path: Path, where: Where) -> tuple[Node, ...]:
     """Read a file of tasks."""
     if path in reader.stack or len(reader.stack) > _DEEPEST:
         chain = " -> ".join(each.name for each in (*reader.stack, path))
-        reader.problems.add(f"include cycle: {chain}", where)
+        reader.problems.add(f"import cycle: {chain}", where, hint="use include_tasks with a condition that ends it")
         return ()
     inside = reader.inside(folder=path.parent, stack=(*reader.stack, path))
     return read_nodes(inside, reader.load(path), Where(str(path), 1))
@@ -56,7 +58,7 @@ def flat(nodes: tuple[Node, ...]) -> tuple[Task, ...]:
 
 def _read_node(reader: Reader, item: Any, where: Where) -> tuple[Node, ...]:
     if not isinstance(item, Written):
-        reader.problems.add(f"a task is a mapping, not {type(item).__name__}", where)
+        reader.problems.add(f"a task is a mapping, not {described(item)}", where)
         return ()
     if "block" in item:
         return (_read_block(reader, item),)
@@ -126,9 +128,11 @@ def read_role(reader: Reader, args: Mapping[str, Any], where: Where, given: Role
     reader.library.add(path / FOLDER)
     use = _use(reader, path, args, where, replace(given, name=path.name, path=path, parents=parents))
     about = rolefiles.meta(reader, path)
-    inside = reader.inside(role=use, folder=path / "tasks", stack=())
-    if len(parents) > _DEEPEST or [each.path for each in parents].count(path) > 1:
-        reader.problems.add(f"role cycle: {' -> '.join(each.name for each in (*parents, use))}", where)
+    entry = (path, str(args.get("tasks_from") or "main"))
+    inside = reader.inside(role=use, folder=path / "tasks", stack=(), chain=(*reader.chain, entry))
+    if entry in reader.chain:
+        chain = " -> ".join(each.name for each, _ in inside.chain)
+        reader.problems.add(f"role cycle: {chain}", where, hint="use include_role with a condition that ends it")
         return RoleTasks(use, (), (), ())
     earlier = [read_role_item(inside, item, where_of(item, where)) for item in about.dependencies]
     done = [role for role in earlier if role is not None]
@@ -166,7 +170,9 @@ def _entry(reader: Reader, kind: str, stem: str, where: Where, *, required: bool
     path = rolefiles.entry(folder, stem)
     if path is None:
         if required:
-            reader.problems.add(f"role {reader.role.name!r} has no {kind}/{stem}", where)
+            there = ", ".join(sorted(each.stem for each in folder.glob("*") if each.is_file()))
+            hint = f"in {folder}: {there}" if there else f"{folder} holds no files"
+            reader.problems.add(f"role {reader.role.name!r} has no {kind}/{stem}", where, hint=hint)
         return ()
     return read_file(reader.inside(folder=folder), path.resolve(), where)
 
@@ -181,6 +187,7 @@ def read_role_item(reader: Reader, item: Any, where: Where) -> RoleTasks | None:
     if not isinstance(item, Written) or not (item.get("role") or item.get("name")):
         reader.problems.add("a role is a name or a mapping with `role`", where)
         return None
+    check_kinds(item, keywords.ROLE, reader.problems)
     for key in item:
         if key not in keywords.ROLE and key in (keywords.REFUSED | dict.fromkeys(keywords.HANDLER | keywords.PLAY)):
             keywords.report_keyword(str(key), keywords.ROLE, "role", reader.problems, item.at(key))
@@ -243,9 +250,8 @@ def _check_template(reader: Reader, task: Task) -> None:
         bases = [reader.role.path / "templates", reader.role.path, *bases]
     path = next((base / source for base in bases if (base / source).is_file()), None)
     if path is None:
-        reader.problems.add(
-            f"template {str(source)!r} not found", source.where, hint=f"looked in {', '.join(map(str, bases))}"
-        )
+        hint = f"looked in {', '.join(dict.fromkeys(map(str, bases)))}"
+        reader.problems.add(f"template {str(source)!r} not found", source.where, hint=hint)
         return
     with reader.problems.catch():
         where = Where(str(path), 1)
@@ -258,7 +264,7 @@ def _look_ahead(reader: Reader, task: Task) -> None:
     """Read what a dynamic include will read, where its name is known already, so that problems show before the run."""
     if any(has_template(task.args.get(name)) for name in ("file", "name", "role", "tasks_from")):
         return
-    apart = reader.inside(handlers=[], uses=[], named=[], once=set())
+    apart = reader.inside(handlers=[], uses=[], named=[], once=set(), stack=(), chain=())
     if task.action == "include_tasks":
         path = _named_file(apart, task)
         if path is not None and path not in reader.checked:

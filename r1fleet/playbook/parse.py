@@ -96,7 +96,7 @@ def check_play(item: Written, problems: Problems) -> Mapping[str, Any] | None:
     """Check a play's own keywords and return its variables; None where it has no hosts."""
     keywords.check_keywords(item, keywords.PLAY, "play", problems)
     if not item.get("hosts"):
-        problems.add("a play needs `hosts`", item.where)
+        problems.add("a play needs `hosts`", item.where, hint="name a group or host, or `hosts: all`")
         return None
     _check_choices(item, problems)
     return _play_vars(item, problems)

@@ -13,6 +13,7 @@ from r1fleet.events import ItemResult, Note
 from r1fleet.playbook import catalogue
 from r1fleet.playbook.actions.registry import act
 from r1fleet.playbook.handlers import notify
+from r1fleet.playbook.kinds import described
 from r1fleet.playbook.learn import learn, register
 from r1fleet.playbook.loops import Item, items_of, label_of, turns
 from r1fleet.playbook.model import Loop, Task
@@ -20,7 +21,7 @@ from r1fleet.playbook.outcome import Outcome, failure, finished, of_items, skipp
 from r1fleet.playbook.scope import Scope, where_of
 from r1fleet.playbook.sessions import Sessions
 from r1fleet.playbook.state import HostState, RunState
-from r1fleet.playbook.templating import TemplateFailed, render, render_number, truth
+from r1fleet.playbook.templating import TemplateFailed, explained, render, render_number, truth
 from r1fleet.playbook.variables import scope_of
 from r1fleet.playbook.work import Work, flag, manner_of
 from r1fleet.transport import Call, Reply
@@ -77,7 +78,7 @@ class Performer:
         try:
             return self._condition(task, scope) or plan(self.prepare(task, state, scope))
         except FleetError as error:
-            return failure(error)
+            return failure(explained(error, scope))
 
     def notified(self, task: Task, state: HostState, outcome: Outcome) -> Outcome:
         """Notify the handlers of a task that changed something."""
@@ -92,7 +93,7 @@ class Performer:
     def not_looped(self, task: Task, scope: Scope, error: FleetError) -> Outcome:
         """Return the outcome where the list itself fails: a condition that does not hold comes first."""
         try:
-            return self._condition(task, scope) or failure(error)
+            return self._condition(task, scope) or failure(explained(error, scope))
         except FleetError:
             return failure(error)
 
@@ -104,8 +105,8 @@ class Performer:
         """Return what is told of one item of a loop."""
         try:
             label = label_of(loop, item)
-            hidden = flag(task.settings.no_log, item.scope, default=False)
-            diff = flag(task.settings.diff, item.scope, default=self.run.options.diff)
+            hidden = flag(task.settings.no_log, item.scope, default=False, name="no_log")
+            diff = flag(task.settings.diff, item.scope, default=self.run.options.diff, name="diff")
         except FleetError as error:
             label, hidden, diff = f"({error.what})", True, False
         result = told(outcome.result, hidden=hidden, diff=diff)
@@ -122,11 +123,11 @@ class Performer:
                 return left_out
             work = self.prepare(task, state, scope)
         except FleetError as error:
-            return failure(error)
+            return failure(explained(error, scope))
         try:
             outcome = await self._until(work)
         except FleetError as error:
-            outcome = failure(error)
+            outcome = failure(explained(error, scope))
         return replace(outcome, delegate=work.delegate, address=self._address(work)) if work.delegate else outcome
 
     def _address(self, work: Work) -> str:
@@ -208,7 +209,7 @@ def _all_given(task: Task, scope: Scope) -> dict[str, Any]:
         return {}
     where = where_of(task.given)
     if not isinstance(found, dict):
-        raise TemplateFailed(f"the arguments of {task.action} are a mapping, not {type(found).__name__}", where=where)
+        raise TemplateFailed(f"the arguments of {task.action} are a mapping, not {described(found)}", where=where)
     known = task.own or catalogue.find(task.action)
     if known is not None and not known.any_argument:
         try:

@@ -54,7 +54,9 @@ class Reader:
     settings: Settings = field(default_factory=Settings)
     role: RoleUse | None = None
     folder: Path = field(default_factory=Path)
-    stack: tuple[Path, ...] = ()
+    stack: tuple[Path, ...] = ()  # files of tasks that import one another, to tell cycles
+    chain: tuple[tuple[Path, str], ...] = ()  # roles that name one another, and their files, likewise
+    depth: int = 0  # of dynamic includes around, which may well include themselves until a condition ends it
     handlers: list[Task] = field(default_factory=list)  # those of imported roles, found on the way
     uses: list[RoleUse] = field(default_factory=list)
     named: list[str] = field(default_factory=list)  # roles that the play itself names, each time it does
@@ -99,7 +101,6 @@ class Reader:
         bases += [self.playbook_dir / kind, self.playbook_dir]
         found = next((base / name for base in bases if (base / name).is_file()), None)
         if found is None:
-            self.problems.take(
-                PlaybookError(f"file {name!r} not found", where=where, hint=f"looked in {', '.join(map(str, bases))}")
-            )
+            hint = f"looked in {', '.join(dict.fromkeys(map(str, bases)))}"
+            self.problems.take(PlaybookError(f"file {name!r} not found", where=where, hint=hint))
         return found.resolve() if found else None

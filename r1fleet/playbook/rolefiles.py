@@ -11,6 +11,7 @@ from r1fleet.errors import PlaybookError, Where
 from r1fleet.inventory.source import Block as Written
 from r1fleet.playbook.check import check_values
 from r1fleet.playbook.keywords import nearest
+from r1fleet.playbook.kinds import described
 from r1fleet.playbook.reading import Reader
 
 SUFFIXES = (".yml", ".yaml", ".json", "")
@@ -102,6 +103,6 @@ def _mapping(reader: Reader, path: Path) -> Mapping[str, Any]:
     if found is None:
         return {}
     if not isinstance(found, Mapping):
-        reader.problems.add(f"this file holds a mapping of variables, not {type(found).__name__}", Where(str(path), 1))
+        reader.problems.add(f"this file holds a mapping of variables, not {described(found)}", Where(str(path), 1))
         return {}
     return found

@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from r1fleet.errors import ExitCode, PlaybookError
+from r1fleet.errors import ExitCode, PlaybookError, Where
 from r1fleet.events import HostCounts, Note, Observer, PlayStarted, Recap
 from r1fleet.inventory import Inventory, beside, load
 from r1fleet.inventory.source import load_yaml
 from r1fleet.playbook import catalogue
 from r1fleet.playbook.board import Board
-from r1fleet.playbook.filters import to_bool
 from r1fleet.playbook.includes import Includes
 from r1fleet.playbook.inherit import as_tuple
 from r1fleet.playbook.interruption import interruption
+from r1fleet.playbook.kinds import described
 from r1fleet.playbook.lazy import OMIT
 from r1fleet.playbook.lookups_files import find_file
 from r1fleet.playbook.model import Play, Playbook, Settings, Task
@@ -25,12 +25,14 @@ from r1fleet.playbook.options import Options
 from r1fleet.playbook.perform import Performer
 from r1fleet.playbook.prompts import ask
 from r1fleet.playbook.reading import Search
+from r1fleet.playbook.scope import where_of
 from r1fleet.playbook.selection import hosts_of, scope_of_play
 from r1fleet.playbook.sessions import Sessions
 from r1fleet.playbook.state import HostState, PlayState, RunState
 from r1fleet.playbook.strategy import Strategy
 from r1fleet.playbook.templating import as_number, render
 from r1fleet.playbook.variables import scope_of
+from r1fleet.playbook.work import flag
 from r1fleet.transport import Transport
 
 
@@ -146,7 +148,7 @@ class _Runner:
     def _gather(self, play: Play, batch: tuple[HostState, ...]) -> tuple[Task, ...]:
         """Return the task that gathers facts, unless the play does without."""
         wanted = render(play.keyword("gather_facts", True), scope_of_play(self._run, play))
-        if to_bool(wanted) is False and wanted != "smart":
+        if wanted != "smart" and not flag(wanted, scope_of_play(self._run, play), default=True, name="gather_facts"):
             return ()
         if wanted == "smart" and all(host.facts for host in batch):
             return ()
@@ -178,7 +180,9 @@ class _Runner:
             names = [str(render(name, scope)) for name in (written if isinstance(written, list) else [written])]
             found = next((path for path in (_vars_file(play.folder, name) for name in names) if path), None)
             if found is None:
-                raise PlaybookError(f"vars_files: {' or '.join(names)} not found", where=play.where)
+                where = where_of(written[0] if isinstance(written, list) and written else written) or play.where
+                what = f"vars_files: {' or '.join(names)} not found"
+                raise PlaybookError(what, where=where, hint=f"looked in {play.folder / 'vars'}, {play.folder}")
             state.files.update(_mapping(found))
 
 
@@ -215,5 +219,5 @@ def _mapping(path: Path) -> Mapping[str, Any]:
     if found is None:
         return {}
     if not isinstance(found, Mapping):
-        raise PlaybookError(f"{path} holds a mapping of variables, not {type(found).__name__}")
+        raise PlaybookError(f"a file of variables holds a mapping, not {described(found)}", where=Where(str(path), 1))
     return found

@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from r1fleet.errors import FleetError
 from r1fleet.events import Note
 from r1fleet.playbook.actions.meta import Meta
-from r1fleet.playbook.board import Board
+from r1fleet.playbook.board import Board, safe_flag
 from r1fleet.playbook.includes import INCLUDES, Includes, Wanted
 from r1fleet.playbook.learn import share
 from r1fleet.playbook.model import Block, Node, Task
@@ -25,6 +26,16 @@ from r1fleet.playbook.work import flag
 
 Hosts = tuple[HostState, ...]
 _ONCE = frozenset({"add_host", "pause"})
+
+
+@dataclass(slots=True)
+class _Group:
+    """Hosts that want the same included, and what that is."""
+
+    wish: Wanted
+    members: list[HostState]
+    nodes: tuple[Node, ...] = ()
+    broken: FleetError | None = None
 
 
 class Strategy:
@@ -111,6 +122,7 @@ class Strategy:
             self._run.current.play.keyword("force_handlers"),
             scope_of(self._run, hosts[0]),
             default=self._run.options.force_handlers,
+            name="force_handlers",
         )
         for handler in self._run.current.handlers:  # grows while it is walked: a handler may include a role
             ready = tuple(state for state in hosts if id(handler) in state.notified and _serves(state, force=force))
@@ -173,10 +185,9 @@ class Strategy:
     def _once(self, task: Task, state: HostState) -> bool:
         if task.action in _ONCE:
             return True
-        try:
-            return flag(task.settings.run_once, scope_of(self._run, state, task), default=False)
-        except FleetError:
-            return False
+        return task.settings.run_once is not None and safe_flag(
+            task.settings.run_once, scope_of(self._run, state, task)
+        )
 
     async def _on(self, task: Task, state: HostState, *, rescuable: bool) -> Outcome:
         """Do a task on one host and post how it ended."""
@@ -213,31 +224,35 @@ class Strategy:
 
     async def _include(self, task: Task, hosts: Hosts, *, rescuable: bool) -> None:
         """Run what hosts want included: those that want the same together, in the order in which it came up."""
-        groups: list[tuple[Wanted, list[HostState]]] = []
+        groups: list[_Group] = []
         once = self._once(task, hosts[0])
         for state in hosts[:1] if once else hosts:
             outcome, wishes = self._includes.wanted(task, state)
-            self._board.post(task, state, outcome, rescuable=rescuable, times=max(1, len(wishes)))
-            for wish in wishes if state.running else ():
-                same = next((members for wanted, members in groups if wanted == wish and state not in members), None)
-                if same is None:
-                    groups.append((wish, [state]))
-                else:
-                    same.append(state)
-        for wish, members in groups:
-            await self._included(task, wish, tuple(hosts if once else members), rescuable=rescuable)
+            joined = [self._joined(groups, task, wish, state) for wish in wishes]
+            broken = next((group.broken for group in joined if group.broken), None)
+            read = sum(not group.broken for group in joined)
+            if read or broken is None:
+                self._board.post(task, state, outcome, rescuable=rescuable, times=max(1, read))
+            if broken is not None:
+                self._board.post(task, state, failure(broken), rescuable=rescuable, final=True)
+        for group in groups:
+            live = _running(hosts if once else tuple(group.members))
+            if live and not group.broken:
+                await self.nodes(group.nodes, live, rescuable=rescuable)
 
-    async def _included(self, task: Task, wish: Wanted, hosts: Hosts, *, rescuable: bool) -> None:
-        live = _running(hosts)
-        if not live:
-            return
+    def _joined(self, groups: list[_Group], task: Task, wish: Wanted, state: HostState) -> _Group:
+        """Return the group that a host joins with what it wants; the first one reads it."""
+        for group in groups:
+            if group.wish == wish and state not in group.members:
+                group.members.append(state)
+                return group
+        group = _Group(wish, [state])
+        groups.append(group)
         try:
-            nodes = self._includes.read(task, wish)
+            group.nodes = self._includes.read(task, wish)
         except FleetError as error:
-            for state in live:
-                self._board.post(task, state, failure(error), rescuable=rescuable)
-            return
-        await self.nodes(nodes, live, rescuable=rescuable)
+            group.broken = error
+        return group
 
     def _after(self, task: Task, hosts: Hosts) -> None:
         """Let failures on some hosts end the play for others, where the play asks for it."""
@@ -251,7 +266,7 @@ class Strategy:
         if limit is not None and len(lost) / len(batch) * 100 > render_number(limit, scope, "max_fail_percentage"):
             self._run.observer(Note("NO MORE HOSTS LEFT: max_fail_percentage is exceeded", "error"))
             self._run.current.stopped = True
-        if flag(task.settings.any_errors_fatal, scope, default=False):
+        if safe_flag(task.settings.any_errors_fatal, scope):
             for state in hosts:
                 state.failed = True
 

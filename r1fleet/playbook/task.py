@@ -14,12 +14,14 @@ from r1fleet.playbook import catalogue, keywords
 from r1fleet.playbook.compiling import is_lone
 from r1fleet.playbook.inherit import as_tuple, handed_down
 from r1fleet.playbook.instead import instead_of, is_foreign
+from r1fleet.playbook.kinds import check_kinds, described
 from r1fleet.playbook.lazy import is_template
 from r1fleet.playbook.lookups import LOOKUPS
 from r1fleet.playbook.model import Loop, Task
 from r1fleet.playbook.pairs import parse_pairs
 from r1fleet.playbook.reading import Reader
 
+_BESIDE_BLOCK = frozenset({"rescue", "always"})
 _LONE = re.compile(r"^\s*\{\{.*\}\}\s*$", re.DOTALL)
 _RESERVED = frozenset(word.lower() for word in kwlist)
 _NAME = re.compile(r"^[A-Za-z_]\w*$")
@@ -65,7 +67,7 @@ def read_task(reader: Reader, written: Written) -> Task | None:
         changed_when=as_tuple(written.get("changed_when")),
         failed_when=as_tuple(written.get("failed_when")),
         listen=tuple(map(str, as_tuple(written.get("listen")))),
-        stack=reader.stack,
+        depth=reader.depth,
         params=reader.params,
         outer=reader.settings,
         written=name,
@@ -82,7 +84,9 @@ def _action(reader: Reader, written: Written) -> tuple[str, Any, Where] | None:
         _no_action(reader, written, strange)
         return None
     for key in strange:
-        keywords.report_keyword(str(key), allowed, "task", reader.problems, written.at(key))
+        hint = _of_module(reader, actions, key) if key not in keywords.REFUSED else None
+        keywords.report_keyword(str(key), allowed, "task", reader.problems, written.at(key), hint=hint)
+    check_kinds(written, allowed, reader.problems)
     if len(actions) > 1:
         both = ", ".join(map(str, actions))
         reader.problems.add(f"a task has one action, this one has {len(actions)}: {both}", written.at(actions[1]))
@@ -91,6 +95,16 @@ def _action(reader: Reader, written: Written) -> tuple[str, Any, Where] | None:
     if key in {"action", "local_action"}:
         return _spelled_out(reader, written[key], written.at(key))
     return str(key), written[key], written.at(key)
+
+
+def _of_module(reader: Reader, actions: list[Any], key: Any) -> str | None:
+    """Return a hint where a strange key is an argument of the task's module, at the wrong indentation."""
+    for action in actions:
+        known = reader.library.find(str(action))
+        rows = known.spec.arguments if known is not None else {}
+        if key in rows or any(key in (row.get("aliases") or ()) for row in rows.values()):
+            return f"{key!r} is an argument of {action}: indent it below `{action}:`"
+    return None
 
 
 def is_known(reader: Reader, written: Written, key: Any) -> bool:
@@ -104,11 +118,17 @@ def is_known(reader: Reader, written: Written, key: Any) -> bool:
 def _no_action(reader: Reader, written: Written, strange: list[Any]) -> None:
     if not strange:
         reader.problems.add(
-            "this task has no action", written.where, hint="name a module, such as `package:` or `template:`"
+            f"this task has no action{_of_task(written)}",
+            written.where,
+            hint="name a module, such as `package:` or `template:`",
         )
         return
     for key in strange:
         name = str(key)
+        if name in _BESIDE_BLOCK:
+            hint = "write it at the same indentation as the `block` that it belongs to"
+            reader.problems.add(f"`{name}` stands without a `block`", written.at(key), hint=hint)
+            continue
         if name in keywords.REFUSED:
             keywords.report_keyword(name, (), "task", reader.problems, written.at(key))
             continue
@@ -162,7 +182,7 @@ def _arguments(known: catalogue.Known, value: Any, written: Written, where: Wher
         return {**args, "argv": value}
     if not isinstance(value, Text):
         raise PlaybookError(
-            f"the arguments of {known.name} are a mapping or a line of text, not {type(value).__name__}", where=where
+            f"the arguments of {known.name} are a mapping or a line of text, not {described(value)}", where=where
         )
     return {**args, **_from_line(known, value)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import jinja2
 from jinja2.runtime import Context
 
-from r1fleet.errors import PlaybookError, Where
+from r1fleet.errors import FleetError, PlaybookError, Where
 from r1fleet.inventory.source import Block, Encrypted, Items, Text
 from r1fleet.playbook.compiling import (
     Compiled,
@@ -22,10 +23,12 @@ from r1fleet.playbook.compiling import (
 )
 from r1fleet.playbook.environment import Missing, text_of
 from r1fleet.playbook.filters_text import FilterError
+from r1fleet.playbook.keywords import nearest
 from r1fleet.playbook.lazy import OMIT, LazyList, LazyMap, has_template, is_template, plain
 from r1fleet.playbook.lookups_files import newlines_kept
 from r1fleet.playbook.scope import Scope, where_of
 
+_UNDEFINED = re.compile(r"'(\w+)' is undefined$")
 COMPUTED = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, OSError, RecursionError)
 """What a template's own operations raise on wrong data."""
 
@@ -94,6 +97,14 @@ def as_number(value: Any, name: str, default: float = 0.0, *, where: Where | Non
         return float(value)
     except (TypeError, ValueError) as error:
         raise TemplateFailed(f"`{name}` takes a number, not {value!r}", where=where) from error
+
+
+def explained(error: FleetError, scope: Scope) -> FleetError:
+    """Return an error of a template; where a variable is undefined, with a hint at the name that is nearest."""
+    match = _UNDEFINED.match(error.what)
+    if isinstance(error, UndefinedVariable) and match and not error.hint:
+        error.hint = nearest(match.group(1), scope)
+    return error
 
 
 def evaluate(expression: Any, scope: Scope) -> Any:

@@ -9,8 +9,9 @@ from typing import Any
 
 from r1fleet.errors import Where
 from r1fleet.playbook.filters import to_bool
+from r1fleet.playbook.kinds import is_truth
 from r1fleet.playbook.model import Task
-from r1fleet.playbook.scope import Scope
+from r1fleet.playbook.scope import Scope, where_of
 from r1fleet.playbook.secrecy import secrets_of, without
 from r1fleet.playbook.sessions import Sessions, Way
 from r1fleet.playbook.state import HostState, RunState
@@ -18,6 +19,8 @@ from r1fleet.playbook.templating import TemplateFailed, render, render_number
 from r1fleet.transport import Become, Blob, Call, Reply, Session
 
 _LONGEST = 100_000_000
+_LATER = ("run_once", "ignore_errors", "ignore_unreachable", "any_errors_fatal", "delegate_facts")
+"""Flags that count behind the task, or around it: a wrong one fails the task itself, as with Ansible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,15 @@ class Work:
 def manner_of(run: RunState, task: Task, scope: Scope, target_scope: Scope) -> Manner:
     """Return how a task is to be done, its keywords rendered."""
     settings = task.settings
+    for name in _LATER:
+        flag(getattr(settings, name), scope, default=False, name=name)
     return Manner(
         become=become_of(run, task, scope, target_scope),
-        check=flag(settings.check_mode, scope, default=run.options.check),
-        diff=flag(settings.diff, scope, default=run.options.diff),
+        check=flag(settings.check_mode, scope, default=run.options.check, name="check_mode"),
+        diff=flag(settings.diff, scope, default=run.options.diff, name="diff"),
         environment=_environment(task, scope),
         timeout=_timeout(task, scope) or run.options.task_timeout,
-        no_log=flag(settings.no_log, scope, default=False),
+        no_log=flag(settings.no_log, scope, default=False, name="no_log"),
         way=way_of(run, task, scope),
     )
 
@@ -107,19 +112,24 @@ def way_of(run: RunState, task: Task, scope: Scope) -> Way:
     )
 
 
-def flag(value: Any, scope: Scope, *, default: bool) -> bool:
-    """Return a keyword's truth."""
-    if value is None:
-        return default
+def flag(value: Any, scope: Scope, *, default: bool, name: str) -> bool:
+    """Return a keyword's truth; raise TemplateFailed where its value stands for none."""
+    if value is None or isinstance(value, bool):
+        return default if value is None else value
     rendered = render(value, scope)
-    return default if rendered is None else bool(to_bool(rendered))
+    if rendered is None:
+        return default
+    if not is_truth(rendered):
+        what = f"Error processing keyword {name!r}: The value {rendered!r} could not be converted to 'bool'."
+        raise TemplateFailed(what, where=where_of(value), hint="true or false, yes or no")
+    return bool(to_bool(rendered))
 
 
 def become_of(run: RunState, task: Task, scope: Scope, target_scope: Scope) -> Become | None:
     """Return the identity: the host's variables win over the play's keywords, as in Ansible."""
     settings, options = task.settings, run.options
-    wanted = flag(settings.become, scope, default=options.become)
-    wanted = flag(target_scope.get("ansible_become"), scope, default=wanted)
+    wanted = flag(settings.become, scope, default=options.become, name="become")
+    wanted = flag(target_scope.get("ansible_become"), scope, default=wanted, name="ansible_become")
     if not wanted:
         return None
     method = target_scope.get("ansible_become_method") or render(settings.become_method, scope) or "sudo"

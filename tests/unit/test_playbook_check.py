@@ -59,8 +59,24 @@ def refused(project: Project, tasks: str, line: int = 4) -> str:
         ("    - {command: x, register: None}", ("`register` takes the name of a variable",)),
         ("    - include_tasks: absent.yaml", ("file 'absent.yaml' not found",)),
         ("    - import_role: {name: absent}", ("role 'absent' not found",)),
-        ("    - meta: end_world", ("value of _action must be one of",)),
+        ("    - meta: end_world", ("meta: it must be one of", "flush_handlers")),
         ("    - debug: 5 6", ("debug takes `name=value` arguments",)),
+        (
+            "    - {debug: , msg: x}",
+            ("unknown keyword 'msg'", "'msg' is an argument of debug: indent it below `debug:`"),
+        ),
+        ("    - {command: x, become: yesss}", ("`become` takes true or false, not 'yesss'",)),
+        ("    - {command: x, ignore_errors: 2}", ("`ignore_errors` takes true or false, not 2",)),
+        ("    - {command: x, no_log: sometimes}", ("`no_log` takes true or false, not 'sometimes'",)),
+        ("    - {command: x, run_once: [1]}", ("`run_once` takes true or false, not a list",)),
+        ("    - {command: x, tags: {a: 1}}", ("`tags` takes a name or a list of names, not a mapping",)),
+        ("    - {command: x, become_user: [root]}", ("`become_user` takes a text, not a list",)),
+        ("    - {command: x, retries: many, until: true}", ("`retries` takes a number, not 'many'",)),
+        ("    - {command: x, throttle: x}", ("`throttle` takes a number, not 'x'",)),
+        ("    - {command: x, loop: [1], loop_control: {pause: x}}", ("`pause` takes a number, not 'x'",)),
+        ("    - {block: [], ignore_errors: maybe}", ("`ignore_errors` takes true or false, not 'maybe'",)),
+        ("    - {rescue: []}", ("`rescue` stands without a `block`", "same indentation")),
+        ("    - {command: x, vars: text}", ("'vars' takes a mapping, not a text",)),
         ("    - {command: x, module_defaults: {coppy: {mode: 1}}}", ("unknown module 'coppy'", "did you mean 'copy'?")),
         ("    - {command: x, module_defaults: {file: {stat: x}}}", ("Unsupported parameters", "Did you mean state?")),
         ("    - {command: x, module_defaults: {group/k8s: {a: 1}}}", ("module defaults for 'group/k8s'",)),
@@ -115,12 +131,33 @@ def test_template_files_and_role_variables_are_checked_too(project: Project) -> 
 def test_cycles_are_named(project: Project) -> None:
     project.write("playbooks/a.yml", "- import_tasks: b.yml\n")
     project.write("playbooks/b.yml", "- import_tasks: a.yml\n")
-    with pytest.raises(PlaybookError, match=r"include cycle: a.yml -> b.yml -> a.yml"):
+    with pytest.raises(PlaybookError, match=r"import cycle: a.yml -> b.yml -> a.yml"):
         project.load("- hosts: all\n  tasks:\n    - import_tasks: a.yml\n")
     project.write("roles/x/meta/main.yml", "dependencies: [y]\n")
     project.write("roles/y/meta/main.yml", "dependencies: [x]\n")
     with pytest.raises(PlaybookError, match=r"role cycle: x -> y -> x"):
         project.load("- hosts: all\n  roles: [x]\n")
+
+
+def test_what_may_stand_for_a_truth_or_a_share_is_taken(project: Project) -> None:
+    project.write("roles/x/tasks/main.yml", "- {pause: {seconds: 1}, become: 'Yes', check_mode: 'off', run_once: 1}\n")
+    project.load("""
+        - hosts: [all, "!h2"]
+          serial: [1, "50%", "{{ rest }}"]
+          max_fail_percentage: 30%
+          gather_facts: smart
+          any_errors_fatal: "{{ fatal }}"
+          roles: [{role: x, extended: lots, tags: a}]
+          tasks:
+            - {pause: , tags: [a, [b]], throttle: "2", retries: , become_user: 1000, name: 5}
+    """)
+
+
+def test_a_role_may_import_its_own_files_one_from_the_other(project: Project) -> None:
+    project.write("roles/x/tasks/main.yml", "- import_role: {name: x, tasks_from: one}\n")
+    project.write("roles/x/tasks/one.yml", "- import_role: {name: x, tasks_from: two}\n")
+    project.write("roles/x/tasks/two.yml", "- command: y\n")
+    project.load("- hosts: all\n  roles: [x]\n")
 
 
 def test_templates_stand_in_for_values_that_only_the_run_knows(project: Project) -> None:
@@ -141,6 +178,10 @@ def test_templates_stand_in_for_values_that_only_the_run_knows(project: Project)
         ("- tasks: []", "a play needs `hosts`"),
         ("- {hosts: all, strategy: quick}", "strategy 'quick' is not supported"),
         ("- {hosts: all, roles: [{name: absent}]}", "role 'absent' not found"),
+        ("- {hosts: all, serial: lots}", "`serial` takes a number, a percentage or a list of them, not 'lots'"),
+        ("- {hosts: all, gather_facts: maybe}", "`gather_facts` takes true, false or smart, not 'maybe'"),
+        ("- {hosts: all, max_fail_percentage: x}", "`max_fail_percentage` takes a number, not 'x'"),
+        ("- {hosts: all, tasks: {debug: }}", "tasks are a list, not a mapping"),
         ("- {hosts: all, connection: winrm}", "connection 'winrm' is not supported"),
         ("- import_playbook: absent.yaml", "no such playbook: absent.yaml"),
     ],

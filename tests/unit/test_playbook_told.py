@@ -75,12 +75,18 @@ def test_a_link_that_leads_back_into_its_tree_is_copied_as_a_link(project: Proje
 @pytest.mark.parametrize(
     ("task", "said"),
     [
-        ("{throttle: x}", "`throttle` takes a number, not 'x'"),
-        ("{retries: x, until: true}", "`retries` takes a number, not 'x'"),
-        ("{delay: x, until: true}", "`delay` takes a number, not 'x'"),
-        ("{port: x}", "`port` takes a number, not 'x'"),
+        ("{throttle: '{{ text }}', vars: {text: x}}", "`throttle` takes a number, not 'x'"),
+        ("{retries: '{{ text }}', until: true, vars: {text: x}}", "`retries` takes a number, not 'x'"),
+        ("{delay: '{{ text }}', until: true, vars: {text: x}}", "`delay` takes a number, not 'x'"),
+        ("{port: '{{ text }}', vars: {text: x}}", "`port` takes a number, not 'x'"),
         ("{timeout: -1}", "Timeout -1 is invalid"),
-        ("{loop: [1, 2], loop_control: {pause: x}}", "`pause` takes a number, not 'x'"),
+        ("{become: '{{ text }}', vars: {text: yesss}}", "The value 'yesss' could not be converted to 'bool'"),
+        ("{become: '{{ text }}', vars: {text: ''}}", "The value '' could not be converted to 'bool'"),
+        ("{run_once: '{{ text }}', vars: {text: x}}", "processing keyword 'run_once': The value 'x'"),
+        ("{any_errors_fatal: '{{ text }}', vars: {text: 2}}", "processing keyword 'any_errors_fatal': The value 2"),
+        ("{check_mode: '{{ text }}', vars: {text: [1]}}", "processing keyword 'check_mode': The value [1]"),
+        ("{vars: {greeting: hi}, args: {chdir: '{{ greting }}'}}", "'greting' is undefined"),
+        ("{loop: [1, 2], loop_control: {pause: '{{ text }}'}, vars: {text: x}}", "`pause` takes a number, not 'x'"),
         ("{loop: [1, 2], loop_control: {break_when: absent}}", "'absent' is undefined"),
         ("{loop: [1, 2], loop_control: {label: '{{ absent }}'}}", "'absent' is undefined"),
         ("{when: '{{ text }}', vars: {text: 1 ==}}", "template error: unexpected 'end of template'"),
@@ -94,6 +100,65 @@ def test_a_wrong_keyword_fails_its_task_and_no_more(project: Project, task: str,
     assert told.statuses("h1") == [("wrong", "ignored"), ("next", "changed")]
     result = told.result("wrong")
     assert said in str(result.get("msg")) + str(result.get("results"))
+
+
+def test_what_a_wrong_no_log_hides_stays_hidden(project: Project) -> None:
+    told = project.tasks("""
+- {name: wrong, command: "echo {{ word }}", no_log: "{{ text }}", vars: {text: x, word: hush}, ignore_errors: true}
+""")
+    assert told.statuses("h1") == [("wrong", "ignored")]
+    assert "censored" in told.result("wrong")
+
+
+def test_an_undefined_name_is_told_with_the_nearest_one(project: Project) -> None:
+    told = project.tasks("""
+- {name: wrong, debug: {msg: "{{ greting }}"}, vars: {greeting: hi}, ignore_errors: true}
+- {name: far, debug: {msg: "{{ quxquxqux }}"}, ignore_errors: true}
+""")
+    assert told.result("wrong")["hint"] == "did you mean 'greeting'?"
+    assert "hint" not in told.result("far")
+
+
+def test_a_handler_that_is_not_there_is_told_with_those_that_are(project: Project) -> None:
+    told = project.play("""
+        - hosts: h1
+          gather_facts: false
+          tasks:
+            - {name: near, command: x, notify: restart sshhd, ignore_errors: true}
+            - {name: far, command: x, notify: zzz, ignore_errors: true}
+          handlers:
+            - {name: restart sshd, command: y}
+    """)
+    assert told.result("near")["hint"] == "did you mean 'restart sshd'?"
+    assert told.result("far")["hint"] == "this play has 'restart sshd'"
+
+
+def test_tasks_may_include_their_own_file_until_a_condition_ends_it(project: Project) -> None:
+    again = '{include_tasks: again.yaml, vars: {left: "{{ fewer }}"}, when: left | int > 1}'
+    project.write("playbooks/again.yaml", f'- {{name: "left {{{{ left }}}}", command: x}}\n- {again}\n')
+    told = project.tasks("""
+- {include_tasks: again.yaml, vars: {left: 2, fewer: 1}}
+""")
+    names = [name for name, _ in told.statuses("h1")]
+    assert [name for name in names if name.startswith("left")] == ["left 2", "left 1"]
+
+
+def test_an_include_without_end_is_told(project: Project) -> None:
+    project.write("playbooks/again.yaml", "- {include_tasks: again.yaml}\n")
+    told = project.tasks("""
+- {name: first, include_tasks: again.yaml}
+""")
+    assert told.statuses("h1")[-1] == ("include_tasks", "failed")
+    assert "includes go deeper than 100" in told.result("include_tasks")["msg"]
+
+
+def test_a_missing_file_of_an_include_is_no_error_to_ignore(project: Project) -> None:
+    told = project.tasks("""
+- {name: first, include_tasks: "{{ name }}.yaml", vars: {name: absent}, ignore_errors: true}
+- {name: next, command: y}
+""")
+    assert told.statuses("h1") == [("first", "failed")]
+    assert told.counts().ok == 0
 
 
 def test_an_include_whose_label_cannot_be_shown_fails_alone(project: Project) -> None:

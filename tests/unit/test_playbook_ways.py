@@ -147,4 +147,4 @@ def test_one_template_may_give_all_arguments(project: Project) -> None:
         {"path": "/y"},
     ]
     assert "Did you mean path?" in told.result("three")["msg"]
-    assert "a mapping, not int" in told.result("four")["msg"]
+    assert "a mapping, not a number" in told.result("four")["msg"]
