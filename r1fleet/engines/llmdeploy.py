@@ -8,23 +8,15 @@ from typing import Any, Final
 import yaml
 
 from r1fleet.command import Command, cmd
-from r1fleet.engines.interface import Preparation, RankRequest
-from r1fleet.engines.openai import Server, refuse_accelerator, refuse_job, refuse_prepare
+from r1fleet.engines.compiled import Compiled
+from r1fleet.engines.interface import RankRequest
 from r1fleet.engines.options import Written
 from r1fleet.engines.spellings import Spelling
-from r1fleet.engines.vamc import (
-    PREPARES,
-    calibration_note,
-    compilations,
-    compiled_folder,
-    compiled_name,
-    refuse_uncompilable,
-)
+from r1fleet.engines.vamc import calibration_note, compiled_name
 from r1fleet.engines.vastai import dies_of, vastai_environment
 from r1fleet.errors import SpecError
 from r1fleet.spec import Deployment
 from r1fleet.topology.gang import Gang
-from r1fleet.topology.models import ModelShape
 
 CONFIGURATION: Final = "llmdeploy.yaml"
 PORTS: Final = 2
@@ -48,18 +40,10 @@ OWNED: Final[Mapping[str, str]] = {
 }
 
 
-class LLMDeploy(Server):
+class LLMDeploy(Compiled):
     """llmdeploy 1.6 (not LMDeploy), as the vendor documented it."""
 
     name = "llmdeploy"
-    keyless = "takes none"
-
-    def refuse(self, name: str, deployment: Deployment, shape: ModelShape | None) -> None:
-        """Raise SpecError for what llmdeploy cannot do."""
-        refuse_accelerator(name, self.name, deployment, "vastai")
-        refuse_job(name, self.name, deployment)
-        refuse_prepare(name, self.name, deployment, *PREPARES)
-        refuse_uncompilable(name, deployment, shape)
 
     def ports(self, deployment: Deployment, gang: Gang) -> int:
         """Return how many ports, from the rendezvous port on, its processes take."""
@@ -81,11 +65,7 @@ class LLMDeploy(Server):
     def reads(self, request: RankRequest) -> tuple[str, ...]:
         """Return the host's folders that the command reads: what vamc compiled, and the vendor's programs."""
         options = _options(request)
-        return (compiled_folder(request), *map(str, options["tp-elf-path-list"]))
-
-    def preparations(self, request: RankRequest) -> tuple[Preparation, ...]:
-        """Return the steps of vamc: lay the vendor's files over the model, compile it."""
-        return compilations(request)
+        return (*super().reads(request), *map(str, options["tp-elf-path-list"]))
 
     def notes(self, request: RankRequest) -> tuple[str, ...]:
         """Tell what was not checked, and what must be brought."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from r1fleet.engines import takes_key
@@ -13,7 +13,7 @@ from r1fleet.inventory.addresses import is_loopback
 from r1fleet.launch.plan import Plan
 from r1fleet.launch.record import runtime_name
 from r1fleet.launch.sites import is_address
-from r1fleet.preflight import Finding, Verdict
+from r1fleet.preflight import FEW, Finding, Verdict, few
 from r1fleet.runtimes import kept_container, kept_name
 from r1fleet.status.record import folder_of
 
@@ -61,17 +61,36 @@ def exposed(plan: Plan) -> Iterator[Note]:
 
 def refuse(plan: Plan, findings: Iterable[Finding], forced: frozenset[str]) -> None:
     """Raise one error that holds every finding which failed and is not forced, if there is any."""
-    rows = [row for row in findings if row.verdict is Verdict.FAIL and row.check not in forced]
-    if not rows:
+    failed: dict[str, list[Finding]] = {}
+    for row in findings:
+        if row.verdict is Verdict.FAIL and row.check not in forced:
+            failed.setdefault(row.check, []).append(row)
+    if not failed:
         return
-    first, *more = (f"{row.host}: {row.evidence}" for row in rows)
+    first, *more = (line for rows in failed.values() for line in _evidence(rows))
     lines = "\n".join([first, *(f"  {line}" for line in more)])
-    hints = [*dict.fromkeys(row.remedy for row in rows), f"or start all the same: {_force(rows)}"]
+    hints = [*dict.fromkeys(map(_remedy, failed.values()))]
+    if any(len(rows) > FEW for rows in failed.values()):
+        hints.append(f"r1fleet preflight {plan.name} tells each host's")
+    hints.append("or start all the same: " + " ".join(f"--force {name}" for name in failed))
     raise PreflightFailed(f"{plan.name} cannot start: {lines}", hint="; ".join(hints))
 
 
-def _force(rows: Iterable[Finding]) -> str:
-    return " ".join(f"--force {name}" for name in dict.fromkeys(row.check for row in rows))
+def _evidence(rows: Sequence[Finding]) -> Iterator[str]:
+    """Tell what one check has found: hosts that tell the same together, and of many only a few."""
+    alike: dict[str, list[str]] = {}
+    for row in rows:
+        alike.setdefault(row.evidence, []).append(row.host)
+    yield from (f"{few(hosts)}: {evidence}" for evidence, hosts in list(alike.items())[:FEW])
+    rest = [host for hosts in list(alike.values())[FEW:] for host in hosts]
+    if rest:
+        yield f"{few(rest)}: {rows[0].check}, too"
+
+
+def _remedy(rows: Sequence[Finding]) -> str:
+    """Tell how to mend the first of them, and where the same is to be done."""
+    others = [row.host for row in rows if row.remedy != rows[0].remedy]
+    return rows[0].remedy + (f" (likewise on {few(others)})" if others else "")
 
 
 def _inputs(plan: Plan, host: str) -> list[str]:

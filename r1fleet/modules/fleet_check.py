@@ -48,7 +48,8 @@ def _image(row: dict[str, Any]) -> dict[str, Any]:
     except ModuleFailed as failure:
         return _answer(False, failure.msg)
     if done.rc:
-        return _answer(False, "the image %s is not there" % row["name"])
+        absent = "no such image" in done.error.lower()
+        return _answer(False, "the image %s is not there" % row["name"] if absent else done.error.strip()[:400])
     return _answer(True, row["name"], done.text.strip().rpartition("sha256:")[2])
 
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from r1fleet.facts.report import Report
+
+FEW: Final = 4
+
+
+def few(names: Sequence[str], joint: str = ", ") -> str:
+    """Name a few, and say how many more there are."""
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return joint.join(names[:FEW]) + more
 
 
 class Verdict(StrEnum):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from r1fleet.facts.report import RdmaPort
-from r1fleet.preflight.check import Check, Ground, Reached, Seen, Site, Verdict
+from r1fleet.preflight.check import Check, Ground, Reached, Seen, Site, Verdict, few
 from r1fleet.preflight.expected import MACHINES
 
 
@@ -76,16 +76,24 @@ def _reach(ground: Ground) -> Iterator[tuple[str, Seen]]:
     by_target: dict[str, list[Reached]] = defaultdict(list)
     for one in ground.reached:
         by_target[one.target].append(one)
-    for target, tried in by_target.items():
+    for target in (host for host in ground.reports if host in by_target):
+        tried = by_target[target]
         failed = [one for one in tried if one.problem]
         if not failed:
             sources = len({one.source for one in tried})
             yield target, Seen(True, f"{sources} hosts reach {tried[0].address} at {len(tried)} ports")
             continue
-        rows = [f"{one.source} to {one.address} port {one.port}: {one.problem}" for one in failed[:3]]
-        more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
-        sources_text = " ".join(sorted({one.source for one in failed}))
-        yield target, Seen(False, "; ".join(rows) + more, {"sources": sources_text})
+        closed = list(dict.fromkeys(one.source for one in failed))
+        yield target, Seen(False, "; ".join(_ways(failed)), {"sources": few(closed, " ")})
+
+
+def _ways(failed: Sequence[Reached]) -> Iterator[str]:
+    """Tell closed ways to one address, those together that are closed alike."""
+    for problem in dict.fromkeys(one.problem for one in failed):
+        alike = [one for one in failed if one.problem == problem]
+        sources = list(dict.fromkeys(one.source for one in alike))
+        ports = list(dict.fromkeys(str(one.port) for one in alike))
+        yield f"{few(sources)} to {alike[0].address} port {few(ports)}: {problem}"
 
 
 def _proxies(site: Site) -> Seen | None:
@@ -193,7 +201,8 @@ CHECKS: Final = (
           "in /etc/hosts of {host}, give {name} its address on the cluster's network instead of 127.0.1.1",
           _loopback_name),
     Check("port", "a deployment", Verdict.FAIL, "another process holds a port that the ranks need",
-          "r1fleet status; then ssh {host} sudo kill {pids}, or choose another port in the deployment", _ports),
+          "choose another port in the deployment; or, where nobody needs that process, ssh {host} sudo kill {pids}",
+          _ports),
     Check("port-range", "several hosts", Verdict.WARN,
           "an outgoing connection may take the rendezvous port at any time",
           "choose a rendezvous_port outside that range, such as 20000", _port_range),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from r1fleet.facts.report import Report
-from r1fleet.preflight.check import Check, Ground, LookAtAll, Seen, Verdict
+from r1fleet.preflight.check import Check, Ground, LookAtAll, Seen, Verdict, few
 
 
 def _alike(what: str, value_of: Callable[[Report], str]) -> LookAtAll:
@@ -46,11 +46,7 @@ def _compared(what: str, values: dict[str, str]) -> Iterator[tuple[str, Seen]]:
             yield host, Seen(True, f"{what}: {value}")
         else:
             others = [other for other, same in told.items() if same == usual]
-            more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-            yield (
-                host,
-                Seen(False, f"{what}: {value}, not {usual} as on {', '.join(others[:3])}{more}", {"usual": usual}),
-            )
+            yield host, Seen(False, f"{what}: {value}, not {usual} as on {few(others)}", {"usual": usual})
 
 
 def _clocks(ground: Ground) -> Iterator[tuple[str, Seen]]:

@@ -151,6 +151,23 @@ def test_findings_of_all_hosts_are_told_together(run: Run) -> None:
     assert "fleet_lock" not in run.fleet.modules()
 
 
+def test_what_many_hosts_lack_is_told_once_and_where_the_ways_are_closed_by_a_few() -> None:
+    run = Run(*(f"h{number}" for number in range(1, 21)))
+    run.fleet.walls = {(one, other): "timed out" for one in run.fleet.hosts for other in run.fleet.hosts}
+    for fake in run.fleet.fakes.values():
+        fake.findings = [{"kind": "user", "ok": False, "detail": "there is no user lab", "value": ""}]
+    with pytest.raises(PreflightFailed) as caught:
+        run.launch()
+    rows = caught.value.what.splitlines()
+    assert "h1, h2, h3, h4 and 16 more: there is no user lab" in rows[0] + rows[-1]
+    assert len(rows) == 6, rows  # four closed ends, the rest of them, and the user
+    assert "h5, h6, h7, h8 and 12 more: reach, too" in caught.value.what
+    hint = str(caught.value.hint)
+    assert "open h1 for TCP from h2 h3 h4 h5 and 15 more, all ports from 1024 up (likewise on h2, h3, h4, h5" in hint
+    assert "r1fleet preflight rehearsal tells each host's" in hint
+    assert len(hint) < 600
+
+
 @pytest.mark.parametrize(("engine", "expected"), [("vllm", []), ("sglang", [18000])])
 def test_ports_are_looked_at_where_the_engine_opens_them(engine: str, expected: list[int]) -> None:
     plan = plan_for("a", "b", engine=engine)

@@ -243,6 +243,21 @@ def test_ways_that_are_closed_name_both_ends_and_the_port() -> None:
     assert "from a," in remedy
 
 
+def test_ways_that_are_closed_alike_are_told_together() -> None:
+    hosts = [f"h{number}" for number in range(1, 65)]
+    tried = [
+        Reached(one, other, f"10.0.0.{other[1:]}", port, "timed out")
+        for one in hosts
+        for other in hosts
+        if one != other
+        for port in (18500, 41000)
+    ]
+    found = Ground({host: report(host) for host in hosts}, reached=tuple(tried))
+    _, evidence, remedy = of("reach", found, "h1")
+    assert evidence == "h2, h3, h4, h5 and 59 more to 10.0.0.1 port 18500, 41000: timed out"
+    assert "open h1 for TCP from h2 h3 h4 h5 and 59 more," in remedy
+
+
 def test_every_check_is_tested_both_ways() -> None:
     tested = {row[0] for row in ROWS} | set(ANSWERED) | {name for name, _ in UNEQUAL}
     tested |= {"same-environment", "same-image", "same-weights", "reach"}
