@@ -51,6 +51,7 @@ class FakeHost:
     away: bool = False
     strays: list[dict[str, Any]] = field(default_factory=list)
     gpus: list[dict[str, int]] = field(default_factory=list)
+    image: str = "same"
     pieces: list[dict[str, str]] = field(default_factory=lambda: [{"text": "hi"}])
     look: Callable[[FakeHost], None] = lambda host: None
 
@@ -109,8 +110,11 @@ class FakeHost:
 
     def _fleet_check(self, args: dict[str, Any]) -> Reply:
         kinds = {row["kind"] for row in self.findings}
-        passed = [{"kind": row["kind"], "ok": True, "detail": "", "value": "same"} for row in args["checks"]]
+        passed = [{"kind": row["kind"], "ok": True, "detail": "", "value": self._value(row)} for row in args["checks"]]
         return {"answers": [row for row in passed if row["kind"] not in kinds] + self.findings}
+
+    def _value(self, row: dict[str, Any]) -> str:
+        return self.image if row["kind"] == "image" else "same"
 
     def _fleet_facts(self, args: dict[str, Any]) -> Reply:
         number = list(self.fleet.fakes).index(self.name) + 1
@@ -149,7 +153,8 @@ class FakeHost:
         return {"changed": True}
 
     def _command(self, args: dict[str, Any]) -> Reply:
-        name = args["argv"][args["argv"].index("--unit") + 1].removesuffix(".service")
+        words = args["argv"]
+        name = words[words.index("--unit" if "--unit" in words else "--name") + 1].removesuffix(".service")
         if name in self.refuse:
             return {"failed": True, "msg": "non-zero return code", "stderr": self.refuse[name]}
         self.units[name] = Unit()
@@ -236,7 +241,8 @@ class FakeHost:
             "rank": rank["rank"],
             "replica": rank["replica"],
             "name": rank["name"],
-            "inspect": _shown(unit),
+            "inspect": _shown(unit, boxed=bool(rank["image"])),
+            "means": self.image if rank["image"] else "",
             "exit": None,
             "processes": int(unit is not None and unit.state == "active"),
             "resident": 0,
@@ -288,7 +294,10 @@ class Fleet:
 READY = {"ready": {"text": "hello", "seconds": 2.0}}
 
 
-def _shown(unit: Unit | None) -> str:
+def _shown(unit: Unit | None, *, boxed: bool = False) -> str:
+    if boxed:
+        state = {"Status": "running" if unit.state == "active" else "exited", "ExitCode": unit.status} if unit else None
+        return json.dumps({"Image": "sha256:1", "State": state}) if unit else ""
     if unit is None:
         return "LoadState=not-found\nActiveState=inactive\n"
     ended = int(unit.ended * 1e6)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from r1fleet.command import cmd
 from r1fleet.launch.plan import Plan, RankPlan, digest_of
-from r1fleet.runtimes import Process
+from r1fleet.runtimes import Image, Process
 from r1fleet.spec import Deployment, Job, Timeouts, resolve
 from r1fleet.topology.gang import Gang, Node, Parallelism
 
@@ -32,6 +32,7 @@ def rehearsal(
     stop_seconds: int = 15,
     job: Job | None = None,
     venv: str | None = None,
+    image: str | None = None,
 ) -> Plan:
     """Plan one gang over ``hosts`` (name, address); rank 0 is the first."""
     nodes = tuple(Node(rank, host, address, "eth0", 1) for rank, (host, address) in enumerate(hosts))
@@ -44,7 +45,8 @@ def rehearsal(
             model="tiny",
             model_path=model_path,
             hosts="nodes",
-            runtime="venv",
+            runtime="docker" if image else "venv",
+            image=image,
             user=user,
             port=port,
             rendezvous_port=RENDEZVOUS,
@@ -91,5 +93,6 @@ def _rank(
         secrets=f"{folder}/{own}.secrets" if deployment.api_key is not None else None,
         stop_seconds=stop_seconds,
         description=f"rehearsal rank {node.rank}",
+        image=Image(deployment.image, deployment.container) if deployment.image else None,
     )
     return RankPlan(node, gang.replica, command, process)

@@ -59,6 +59,14 @@ class Preflight:
         return {"deployment": self.deployment, "findings": rows, "lost": {h: e.what for h, e in self.lost.items()}}
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a launch's hosts tell before it: findings, and what the name of the image means on each."""
+
+    findings: tuple[Finding, ...]
+    images: Mapping[str, str]
+
+
 def look_at(hosts: Iterable[Host], access: Access) -> tuple[dict[str, Report], dict[str, FleetError]]:
     """Ask hosts for everything they can tell; return reports, and the errors of those that did not."""
     with Contact(access, hosts) as contact:
@@ -110,9 +118,7 @@ def look_around(
     return Ground({host: found[host] for host in contact.hosts if host in found}, wants, reached, answers), lost
 
 
-def judged(
-    contact: Contact, plan: Plan, *, with_room: bool, known: Mapping[str, Report] | None = None
-) -> list[Finding]:
+def judged(contact: Contact, plan: Plan, *, with_room: bool, known: Mapping[str, Report] | None = None) -> Look:
     """Hold what a launch's hosts tell now against the table; raise where one does not answer.
 
     Without room, what a generation that still runs takes up is left out; ``known`` is what they told a moment ago.
@@ -120,7 +126,8 @@ def judged(
     ground, lost = look_around(contact, plan, with_room=with_room, known=known)
     if lost:
         raise lost_hosts(lost)
-    return [one for one in judge(ground) if with_room or one.check not in ROOM]
+    images = {host: row.value for host, rows in ground.answers.items() for row in rows if row.kind == "image"}
+    return Look(tuple(one for one in judge(ground) if with_room or one.check not in ROOM), images)
 
 
 def warnings(findings: Iterable[Finding]) -> Iterator[Note]:

@@ -56,6 +56,7 @@ def record_of(plan: Plan, generation: int, options: LaunchOptions, python: str) 
             stdin=rank.process.stdin or "",
             output=rank.process.output or "",
             arguments=arguments_hash(rank),
+            image=rank.process.image.name if rank.process.image else "",
         )
         for rank in plan.ranks
     )
@@ -79,6 +80,11 @@ def record_of(plan: Plan, generation: int, options: LaunchOptions, python: str) 
         kind=plan.kind,
         gangs=tuple(_gang(plan, gang, generation, python) for gang in plan.gangs),
     )
+
+
+def with_images(record: DeploymentRecord, images: Mapping[str, str]) -> DeploymentRecord:
+    """Keep what the name of each rank's image means on its host."""
+    return replace(record, ranks=tuple(replace(rank, digest=images.get(rank.host, "")) for rank in record.ranks))
 
 
 def judge_of(plan: Plan, gang: Gang, generation: int, python: str) -> Process:

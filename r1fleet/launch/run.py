@@ -11,7 +11,7 @@ from r1fleet.events import EndpointReady, Note, Observer, RankState, Step
 from r1fleet.facts.report import Report
 from r1fleet.launch.attach import Conversation
 from r1fleet.launch.check import exposed, refuse
-from r1fleet.launch.difference import differs
+from r1fleet.launch.difference import differs, meanings, moved
 from r1fleet.launch.ending import Ending
 from r1fleet.launch.gather import connected
 from r1fleet.launch.interrupt import Interrupts
@@ -76,12 +76,14 @@ class _Launch:
             return self._join(old, seen, state)
         if old is not None and standing and not self.options.replace:
             raise differs(old, record_of(placed(self.plan, old.generation), old.generation, self.options, ""), state)
-        self._check(seen, reports, with_room=not standing)
+        images = self._check(seen, reports, with_room=not standing)
+        for note in moved(old, images) if old is not None else ():
+            self.observer(note)
         if self.options.dry_run:
             return self._rehearse(seen, old if standing else None)
         start = Start(self.plan, self.contact, self.observer, self.options, self.lock)
         with Interrupts() as interrupts:
-            record = start.run(seen, old if standing else None, interrupts)
+            record = start.run(seen, old if standing else None, interrupts, images)
             if isinstance(record, LaunchResult):
                 return record
             self.observer(Step("start", "done", f"{len(record.ranks)} ranks run"))
@@ -94,6 +96,8 @@ class _Launch:
     def _join(self, old: DeploymentRecord, seen: Survey, state: str) -> LaunchResult:
         """Take the generation that already holds this very plan: ready, or still on its way."""
         if state == READY:
+            for note in moved(old, meanings(old, seen), f"; r1fleet restart {old.name} takes what it means now"):
+                self.observer(note)
             gangs = [gang for view in seen.current_views(old).values() for gang in view.gangs]
             sample = next((str(gang.ready["text"]) for gang in gangs if gang.ready), "")
             return self._result("already ready", old, sample=sample)
@@ -103,16 +107,18 @@ class _Launch:
         with Interrupts() as interrupts:
             return self._watch(old, interrupts)
 
-    def _check(self, seen: Survey, reports: Mapping[str, Report] | None, *, with_room: bool) -> None:
+    def _check(self, seen: Survey, reports: Mapping[str, Report] | None, *, with_room: bool) -> Mapping[str, str]:
+        """Refuse what would break it; returns what the name of the image means on each host."""
         for host, view in seen.views(self.plan.name).items():
             if view.lock is not None:
                 raise held_error(self.plan.name, host, view.lock)
         self.observer(Step("check", total=len(self.own), unit="hosts"))
         found = judged(self.contact, self.plan, with_room=with_room, known=reports)
-        for note in (*exposed(self.plan), *warnings(found)):
+        for note in (*exposed(self.plan), *warnings(found.findings)):
             self.observer(note)
-        refuse(self.plan, found, self.options.force)
+        refuse(self.plan, found.findings, self.options.force)
         self.observer(Step("check", "done", done=len(self.own), total=len(self.own), unit="hosts"))
+        return found.images
 
     def _rehearse(self, seen: Survey, old: DeploymentRecord | None) -> LaunchResult:
         """Tell what a launch would do now; the checks have passed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from r1fleet.command import Command
@@ -16,7 +16,7 @@ from r1fleet.launch.lock import Lock
 from r1fleet.launch.options import LaunchOptions, LaunchResult
 from r1fleet.launch.plan import Plan
 from r1fleet.launch.preflight import ROOM, judged
-from r1fleet.launch.record import judge_start, placed, record_of
+from r1fleet.launch.record import judge_start, placed, record_of, with_images
 from r1fleet.launch.stage import stage_args
 from r1fleet.launch.stop import stop_seen
 from r1fleet.launch.watch import Watch
@@ -41,9 +41,12 @@ class Start:
         self._ending = Ending(contact, observer, options.by)
 
     def run(
-        self, seen: Survey, old: DeploymentRecord | None, interrupts: Interrupts
+        self, seen: Survey, old: DeploymentRecord | None, interrupts: Interrupts, images: Mapping[str, str]
     ) -> DeploymentRecord | LaunchResult:
-        """Hold the lock until every rank runs; Ctrl-C and failures before that undo everything."""
+        """Hold the lock until every rank runs; Ctrl-C and failures before that undo everything.
+
+        ``images`` is what the name of the image means on each host.
+        """
         self._lock.acquire(generation_of(seen, self._plan.name) + 1)
         record: DeploymentRecord | None = None
         try:
@@ -58,7 +61,7 @@ class Start:
             plan = placed(self._plan, generation)
             python = again.hosts[plan.gangs[0].leader.host].python
             interrupts.check()
-            record = record_of(plan, generation, self._options, python)
+            record = with_images(record_of(plan, generation, self._options, python), images)
             self._stage(plan, record, python)
             interrupts.check()
             self._start_ranks(plan, record, python)
@@ -88,7 +91,8 @@ class Start:
         if report.left:
             rows = "\n".join(f"  {host}: {why}" for host, why in report.left.items())
             raise HostFailed(f"the old generation of {old.name} is not confirmed stopped:\n{rows}", hint="r1fleet stop")
-        room = [one for one in judged(self._contact, self._plan, with_room=True) if one.check in ROOM]
+        found = judged(self._contact, self._plan, with_room=True).findings
+        room = [one for one in found if one.check in ROOM]
         refuse(self._plan, room, self._options.force)
         self._observer(Step("replace", "done"))
 

@@ -12,6 +12,7 @@ from typing import Any
 from r1fleet.agent import process, soundness
 from r1fleet.agent.context import Context, ModuleFailed
 from r1fleet.agent.processes import command_of, listeners, owners
+from r1fleet.modules import _images
 
 ARGUMENTS = {"checks": {"type": "list", "required": True}}
 LOCAL = True
@@ -41,16 +42,8 @@ def _weights(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _image(row: dict[str, Any]) -> dict[str, Any]:
-    """Tell an image's digest, or its id where it came from no registry."""
-    shown = "{{if .RepoDigests}}{{index .RepoDigests 0}}{{else}}{{.Id}}{{end}}"
-    try:
-        done = process.run(["docker", "image", "inspect", "--format", shown, "--", row["name"]], timeout=30)
-    except ModuleFailed as failure:
-        return _answer(False, failure.msg)
-    if done.rc:
-        absent = "no such image" in done.error.lower()
-        return _answer(False, "the image %s is not there" % row["name"] if absent else done.error.strip()[:400])
-    return _answer(True, row["name"], done.text.strip().rpartition("sha256:")[2])
+    digest, problem = _images.digest_of(row["name"])
+    return _answer(not problem, problem or row["name"], digest)
 
 
 def _container(row: dict[str, Any]) -> dict[str, Any]:

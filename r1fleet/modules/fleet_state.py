@@ -12,7 +12,7 @@ from typing import Any
 from r1fleet.agent.context import Context, ModuleFailed
 from r1fleet.agent.holes import data_from, without_holes
 from r1fleet.agent.processes import members, oldest, owners, resident
-from r1fleet.modules import _gpus
+from r1fleet.modules import _gpus, _images
 
 ARGUMENTS = {
     "root": {"type": "path", "default": "/var/lib/r1fleet"},
@@ -93,6 +93,7 @@ def _rank(ctx: Context, rank: dict[str, Any], groups: dict[int, set[str]]) -> di
         "replica": rank["replica"],
         "name": rank["name"],
         "inspect": _inspect(ctx, rank["inspect"]),
+        "means": _means(ctx, rank.get("image", "")),
         "exit": _exit(rank["exit_record"]),
         "processes": len(pids),
         "resident": resident(pids),
@@ -111,6 +112,13 @@ def _inspect(ctx: Context, argv: list[str]) -> str:
         return ctx.run(argv).text
     except ModuleFailed:
         return ""
+
+
+def _means(ctx: Context, image: str) -> str:
+    """Tell which image a tag means now; whoever watches a launch does not ask it again and again."""
+    if not image or "@" in image or ctx.args["offsets"]:
+        return ""
+    return _images.digest_of(image)[0]
 
 
 def _gang(gang: dict[str, Any], groups: dict[int, set[str]]) -> dict[str, Any]:

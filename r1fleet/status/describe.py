@@ -18,6 +18,7 @@ from r1fleet.status.judge import (
     STARTING,
     STOPPED,
     deployment_state,
+    drifted,
     find_rank,
     gangs_of,
     newest,
@@ -106,13 +107,16 @@ def _rank(record: DeploymentRecord, rank: RankRecord, seen: Survey) -> RankRow:
     state, detail = rank_state(rank, view, ready=ready, absent=seen.absent(record), job=job)
     found = find_rank(view, rank) if view else None
     row = RankRow(rank.rank, rank.replica, rank.host, rank.address, state, detail)
-    if found is None:
+    if view is None or found is None:
         return row
     return replace(
         row,
         phase=_far(record.engine, found.log["tail"]) if state == RUNNING else "",
         pid=found.process.pid,
         image=found.process.image,
+        digest=rank.digest,
+        means=found.means,
+        detail=detail or (drifted(rank, view) if found.alive else ""),
         seconds=found.seconds,
         resident=found.resident,
         gpus=found.gpus,

@@ -63,6 +63,14 @@ def ended(rank: RankView, *, rebooted: bool = False) -> str:
     return "has ended" if rank.exit_text else "is not running"
 
 
+def drifted(rank: RankRecord, view: DeploymentView) -> str:
+    """Say where the name of a rank's image has come to mean another one than it was launched with."""
+    seen = find_rank(view, rank)
+    if seen is None or not rank.digest or seen.means in ("", rank.digest):
+        return ""
+    return f"{rank.image} means {seen.means[:12]} now, launched with {rank.digest[:12]}"
+
+
 def find_rank(view: DeploymentView, rank: RankRecord) -> RankView | None:
     """Find a rank in its host's answer."""
     return next((seen for seen in view.ranks if seen.name == rank.name), None)

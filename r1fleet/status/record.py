@@ -17,7 +17,8 @@ class RankRecord:
     """One rank: where it runs, what keeps it alive, and how to look at it and stop it.
 
     Of a job's rank 0, ``output`` is where its answers are kept, and ``stdin`` takes what a person types.
-    ``arguments`` is a hash of its exact command and environment.
+    ``arguments`` is a hash of its exact command and environment. ``image`` is its container's by name, and ``digest``
+    what that name meant on its host when it was launched.
     """
 
     rank: int
@@ -34,6 +35,8 @@ class RankRecord:
     stdin: str = ""
     output: str = ""
     arguments: str = ""
+    image: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ SCHEMA = 1
 class RankRow:
     """One rank; ``seconds`` is how long it has been running, ``resident`` its memory, ``phase`` how far it is.
 
-    ``image`` is the id of its container's image: a tag may have moved since.
+    ``image`` is the id of its container's image; ``digest`` what the image's name meant when it was launched, and
+    ``means`` what it means on its host now.
     """
 
     rank: int
@@ -30,6 +31,8 @@ class RankRow:
     phase: str = ""
     pid: int | None = None
     image: str = ""
+    digest: str = ""
+    means: str = ""
     seconds: float = 0.0
     resident: int = 0
     gpus: tuple[GpuRow, ...] = ()

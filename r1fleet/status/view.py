@@ -23,7 +23,10 @@ class GpuRow:
 
 @dataclass(frozen=True, slots=True)
 class RankView:
-    """One rank as its host sees it now; ``exit_age`` tells for how many seconds it has ended, None where unknown."""
+    """One rank as its host sees it now; ``exit_age`` tells for how many seconds it has ended, None where unknown.
+
+    ``means`` is which image the name of its image means on its host now; empty where nobody looked.
+    """
 
     rank: int
     replica: int
@@ -36,6 +39,7 @@ class RankView:
     seconds: float
     log: Mapping[str, Any]
     gpus: tuple[GpuRow, ...] = ()
+    means: str = ""
 
     @property
     def alive(self) -> bool:
@@ -150,6 +154,7 @@ def _rank(runtime: Runtime, row: Mapping[str, Any], now: float) -> RankView:
         seconds=row["seconds"],
         log=row["log"],
         gpus=tuple(GpuRow(gpu["index"], gpu["used"], gpu["total"]) for gpu in row.get("gpus", ())),
+        means=row.get("means", ""),
     )
 
 

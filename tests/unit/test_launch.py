@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ from r1fleet.launch.plan import Plan
 from r1fleet.launch.wanted import ports_of
 from tests.fleets import READY, FakeHost, Fleet
 from tests.gangs import rehearsal
+from tests.told import program
 
 NAME = "rehearsal"
 LOCK = f"/var/lib/r1fleet/{NAME}/lock"
@@ -180,6 +182,37 @@ def test_unequal_models_are_refused(run: Run) -> None:
     run.fleet["b"].findings = [{"kind": "model", "ok": True, "detail": "", "value": "another"}]
     with pytest.raises(PreflightFailed, match="the model's manifest: another, not same as on a"):
         run.launch()
+
+
+def test_what_the_images_name_meant_is_kept_and_a_later_launch_tells_that_it_means_another(run: Run) -> None:
+    plan = plan_for("a", "b", image="registry/engine:1")
+    for fake in run.fleet.fakes.values():
+        fake.told = {"programs": {"docker": program('{"ServerVersion": "28.1"}')}}
+    run.fleet["a"].look = ready_when_running
+    run.fleet["a"].image = run.fleet["b"].image = "0123456789abcdef"
+    run.launch(plan)
+    path = f"/var/lib/r1fleet/{NAME}/generations/1/plan.json"
+    kept = json.loads(run.fleet["b"].folders[NAME][path]["content"])
+    assert [rank["digest"] for rank in kept["ranks"]] == ["0123456789abcdef"] * 2
+
+    run.events.clear()
+    assert run.launch(plan).state == "already ready"
+    assert not [note for note in run.told(Note) if "means" in note.text]
+
+    run.fleet["a"].image = run.fleet["b"].image = "fedcba9876543210"
+    assert run.launch(plan).state == "already ready"
+    notes = [note for note in run.told(Note) if "means" in note.text]
+    assert [note.host for note in notes] == ["a", "b"]
+    assert notes[0].text == (
+        "registry/engine:1 means fedcba987654 now, generation 1 was launched with 0123456789ab; "
+        f"r1fleet restart {NAME} takes what it means now"
+    )
+
+    run.events.clear()
+    stop(run.fleet.hosts.values(), run.fleet.access, run.tell, NAME)
+    run.fleet["a"].verdict = {}
+    assert run.launch(plan).state == "ready"
+    assert [note.host for note in run.told(Note) if "generation 1 was launched with 0123" in note.text] == ["a", "b"]
 
 
 def test_a_held_lock_names_owner_and_remedy(run: Run) -> None:

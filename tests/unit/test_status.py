@@ -27,6 +27,7 @@ from r1fleet.status import Access, GangRow, StatusOptions, StatusReport, root_on
 from r1fleet.transport import Become, Session
 from tests.fleets import READY, Fleet
 from tests.gangs import rehearsal
+from tests.told import program
 
 NAME = "rehearsal"
 
@@ -67,6 +68,22 @@ def test_a_ready_gang_is_shown_in_one_round_trip_a_host(fleet: Fleet) -> None:
     assert (gang.leader, gang.endpoint, gang.ready, gang.via) == ("a", "http://127.0.0.1:18000", True, "a")
     assert report.exit_code is ExitCode.OK
     assert json.loads(json.dumps(report.as_json()))["deployments"][0]["ranks"][1]["host"] == "b"
+
+
+def test_an_image_whose_name_means_another_one_since_the_launch_is_told(fleet: Fleet) -> None:
+    fleet["a"].image = fleet["b"].image = "0123456789abcdef"
+    fleet["a"].told = fleet["b"].told = {"programs": {"docker": program('{"ServerVersion": "28.1"}')}}
+    started(fleet, image="registry/engine:1")
+    assert "now" not in "\n".join(status_lines(look(fleet)))
+    fleet["b"].image = "fedcba9876543210"
+    report = look(fleet)
+    assert report.deployments[0].state == "ready"
+    assert [(rank.digest[:6], rank.means[:6]) for rank in report.deployments[0].ranks] == [
+        ("012345", "012345"),
+        ("012345", "fedcba"),
+    ]
+    (line,) = (line for line in status_lines(report) if " now" in line)
+    assert "registry/engine:1 means fedcba987654 now, launched with 0123456789ab" in line
 
 
 def test_a_gang_on_its_way_shows_its_phase(fleet: Fleet) -> None:
