@@ -268,6 +268,7 @@ class Fleet:
     def __init__(self, *names: str) -> None:
         self.order: list[tuple[str, str]] = []
         self.closed: list[str] = []
+        self.opened: list[str] = []
         self.network = "10.0.0."
         self.walls: dict[tuple[str, str], str] = {}
         self.fakes = {name: FakeHost(name, self) for name in names}
@@ -281,6 +282,7 @@ class Fleet:
         fake = self.fakes[host.name]
         if fake.away:
             raise fake.lost()
+        self.opened.append(host.name)
         return fake
 
     def close(self) -> None:

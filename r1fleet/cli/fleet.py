@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -76,16 +77,23 @@ def one_deployment(found: Sequence[Fleet], name: str | None) -> tuple[Fleet, str
     every = [(fleet, each) for fleet in found for each in fleet.deployments]
     meant = [pair for pair in every if name in (None, pair[1])]
     if not meant:
-        clusters = ", ".join(fleet.inventory.name for fleet in found) or "any known inventory"
-        known = ", ".join(dict.fromkeys(each for _, each in every))
-        what = f"no deployment {name} in {clusters}" if name else f"no deployment in {clusters}"
-        hint = f"known: {known}" if known else "add `deployments:` to the inventory's variables (docs/deployments.md)"
-        raise UsageError(what, hint=hint)
+        raise absent(found, name)
     if len(meant) == 1:
         return meant[0]
     alone = len({fleet.inventory.name for fleet, _ in meant}) == 1
     names = [each if alone else f"{fleet.inventory.name}/{each}" for fleet, each in meant]
     return meant[_pick("deployment", names, "its name" if alone else "its name and -i")]
+
+
+def absent(found: Sequence[Fleet], name: str | None) -> UsageError:
+    """Say that no inventory names a deployment, and which ones there are."""
+    clusters = ", ".join(fleet.inventory.name for fleet in found) or "any known inventory"
+    known = list(dict.fromkeys(each for fleet in found for each in fleet.deployments))
+    near = difflib.get_close_matches(name or "", known, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    what = f"no deployment {name} in {clusters}{meant}" if name else f"no deployment in {clusters}"
+    none = "add `deployments:` to the inventory's variables (docs/deployments.md)"
+    return UsageError(what, hint=f"known: {', '.join(known)}" if known else none)
 
 
 def launched(found: Sequence[Fleet], name: str | None) -> tuple[Fleet, str | None]:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from r1fleet import launch as use_case
 from r1fleet.cli import options
 from r1fleet.cli.fleet import Fleet, Reach, access, fleets, one_deployment
 from r1fleet.cli.plan import planned
@@ -21,7 +20,16 @@ from r1fleet.events import Note
 from r1fleet.facts import keep
 from r1fleet.facts.report import Report
 from r1fleet.inventory.known import remember
-from r1fleet.launch import LaunchOptions, LaunchResult, connected, gather_on, launch_on, read_shape_on, supervision_on
+from r1fleet.launch import (
+    LaunchOptions,
+    LaunchResult,
+    connected,
+    gather_on,
+    launch_on,
+    read_shape_on,
+    restart_on,
+    supervision_on,
+)
 from r1fleet.launch.plan import Plan, startable
 from r1fleet.launch.preflight import known_checks
 from r1fleet.status import Access, Contact
@@ -162,9 +170,8 @@ def _launched(
             console.lines(*plan_lines(plan, commands=False), "")
         if not chosen.dry_run:
             remember(fleet.inventory, "launched")
-        if not again:
-            return launch_on(contact, plan, console, chosen, reports=reports)
-    return use_case.restart(plan, way, console, chosen)
+        begin = restart_on if again else launch_on
+        return begin(contact, plan, console, chosen, reports=reports)
 
 
 def _complete(fleet: Fleet, draft: Plan, contact: Contact) -> tuple[Plan, dict[str, Report]]:

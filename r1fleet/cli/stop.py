@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from r1fleet.cli import options
-from r1fleet.cli.fleet import Reach, access, fleets, launched
+from r1fleet.cli.fleet import Reach, absent, access, fleets, launched
 from r1fleet.console import renderer
 from r1fleet.errors import UsageError
 from r1fleet.events import Note
@@ -42,6 +42,8 @@ def stop(
         with renderer("json" if as_json else output) as console:
             hosts = fleet.hosts.values()
             report = stop_orphans(hosts, way, console) if orphans else stop_everywhere(hosts, way, console, name)
+            if report.unknown and report.deployment not in fleet.deployments:
+                raise absent([fleet], report.deployment)
             for host, why in report.left.items():
                 console(Note(f"not confirmed stopped: {why}", "error", host))
             console(Note(_closing(report)))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Final
+
+EVERYWHERE: Final = frozenset({"0.0.0.0", "::", "*"})
+"""What one listens on to be reached at every address of a host."""
 
 
 def is_loopback(address: str) -> bool:

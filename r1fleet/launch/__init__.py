@@ -7,7 +7,7 @@ from r1fleet.launch.lock import HeldLock, lock_release, lock_status
 from r1fleet.launch.model_files import read_model
 from r1fleet.launch.options import LaunchOptions, LaunchResult
 from r1fleet.launch.orphans import stop_orphans
-from r1fleet.launch.restart import restart
+from r1fleet.launch.restart import restart, restart_on
 from r1fleet.launch.run import launch, launch_on
 from r1fleet.launch.stop import StopReport, stop
 
@@ -30,6 +30,7 @@ __all__ = [
     "read_shape",
     "read_shape_on",
     "restart",
+    "restart_on",
     "stop",
     "stop_orphans",
     "supervision_on",

@@ -12,7 +12,7 @@ from r1fleet.engines import Engine, RankRequest, beyond, engine_of, is_interacti
 from r1fleet.errors import SpecError
 from r1fleet.facts import HostFacts
 from r1fleet.inventory import Host, Inventory
-from r1fleet.inventory.addresses import is_loopback
+from r1fleet.inventory.addresses import EVERYWHERE
 from r1fleet.inventory.declared import deployment_names
 from r1fleet.launch.conflicts import refuse_conflicts, refuse_own
 from r1fleet.launch.explain import explanation, notes
@@ -231,7 +231,7 @@ class _Ranks:
 
     def _endpoint(self, gang: Gang) -> str:
         deployment = self.deployment
-        address = deployment.bind if is_loopback(deployment.bind) else gang.leader.address
+        address = gang.leader.address if deployment.bind in EVERYWHERE else deployment.bind
         host = f"[{address}]" if ":" in address else address
         return f"http://{host}:{deployment.port}"
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from r1fleet.errors import LockHeld, Where
+from r1fleet.errors import HostFailed, HostUnreachable, LockHeld, Where
+from r1fleet.events import Note, Observer
 from r1fleet.inventory import Host
 from r1fleet.launch.options import who
 from r1fleet.status.contact import Access, Contact
@@ -55,6 +56,18 @@ class Lock:
         if not reply["acquired"]:
             raise held_error(self._deployment, self._host, reply["held"])
         self._held = True
+
+    def acquire_if_possible(self, generation: int, observer: Observer) -> None:
+        """Take it for what ends ``generation``: a host that is gone, or full, cannot lock, nor may it keep ranks alive.
+
+        Raises LockHeld where another has it.
+        """
+        if self._host not in self._contact.hosts:
+            return
+        try:
+            self.acquire(generation)
+        except (HostUnreachable, HostFailed) as error:
+            observer(Note(f"not locked: {error.what}", "warning", self._host))
 
     def owner(self) -> Mapping[str, Any]:
         """Tell who holds it; empty where nobody does."""

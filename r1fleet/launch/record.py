@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from r1fleet.command import Command, cmd
 from r1fleet.engines import engine_of
+from r1fleet.inventory.addresses import EVERYWHERE
 from r1fleet.launch.options import LaunchOptions
 from r1fleet.launch.plan import Plan, RankPlan
 from r1fleet.launch.sites import is_address
@@ -233,6 +234,6 @@ def _judge_config(plan: Plan, gang: Gang, record: DeploymentRecord) -> dict[str,
 
 
 def _own_address(bind: str) -> str:
-    if bind in ("0.0.0.0", "::", "*"):
+    if bind in EVERYWHERE:
         return "127.0.0.1"
     return f"[{bind}]" if ":" in bind else bind

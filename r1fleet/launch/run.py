@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from r1fleet.errors import HostFailed, HostUnreachable, LockHeld
+from r1fleet.errors import LockHeld
 from r1fleet.events import EndpointReady, Note, Observer, RankState, Step
 from r1fleet.facts.report import Report
 from r1fleet.launch.attach import Conversation
 from r1fleet.launch.check import exposed, refuse
 from r1fleet.launch.difference import differs, meanings, moved
-from r1fleet.launch.ending import Ending
+from r1fleet.launch.ending import Ending, one_line
 from r1fleet.launch.gather import connected
 from r1fleet.launch.interrupt import Interrupts
 from r1fleet.launch.lock import Lock, held_error
@@ -164,12 +164,9 @@ class _Launch:
     def _conclude(self, record: DeploymentRecord, verdict: Verdict) -> LaunchResult:
         if verdict.failure is not None:
             try:
-                self.lock.acquire(record.generation)
+                self.lock.acquire_if_possible(record.generation, self.observer)
             except LockHeld as error:
-                return self._result("superseded", record, detail=error.what)
-            except (HostUnreachable, HostFailed) as error:
-                # A leader that is gone cannot lock; the other ranks must be stopped all the same.
-                self.observer(Note(f"not locked: {error.what}", "warning", record.leader))
+                return self._result("superseded", record, detail=f"{one_line(verdict.failure)}; {error.what}")
             try:
                 self.ending.fail(record, verdict.failure)
             finally:

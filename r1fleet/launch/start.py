@@ -134,10 +134,16 @@ class Start:
             self._ending.fail(record, verdict.failure)
 
     def _roll_back(self, record: DeploymentRecord | None) -> LaunchResult:
-        self._observer(Note("interrupted before all ranks ran: rolling back", "warning"))
+        self._observer(
+            Note("interrupted before all ranks ran: rolling back (Ctrl-C again leaves it as it is)", "warning")
+        )
         if record is None:
             return LaunchResult(self._plan.name, "rolled back", 0, detail="nothing had been started")
-        report = self._ending.stop(record, STOPPED, "rolled back")
+        try:
+            report = self._ending.stop(record, STOPPED, "rolled back")
+        except KeyboardInterrupt:
+            left = f"interrupted while rolling back: what has been started may still run; r1fleet stop {record.name}"
+            return LaunchResult(self._plan.name, "interrupted", record.generation, detail=left)
         detail = "; ".join(f"not confirmed stopped on {host}: {why}" for host, why in report.left.items())
         return LaunchResult(self._plan.name, "rolled back", record.generation, detail=detail)
 

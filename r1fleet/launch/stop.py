@@ -21,13 +21,17 @@ from r1fleet.status.view import DeploymentView
 
 @dataclass(frozen=True, slots=True)
 class StopReport:
-    """What a stop did: hosts where something was running, and hosts where it is not confirmed gone."""
+    """What a stop did: hosts where something was running, and hosts where it is not confirmed gone.
+
+    ``unknown``: every host has answered, and none knows the deployment.
+    """
 
     deployment: str
     stopped: tuple[str, ...] = ()
     left: Mapping[str, str] = field(default_factory=dict)
     unreachable: bool = False
     message: str = ""
+    unknown: bool = False
 
     @property
     def exit_code(self) -> ExitCode:
@@ -42,20 +46,26 @@ def stop(
 ) -> StopReport:
     """Stop every rank of a deployment, from what its hosts know of it; nothing running is no error."""
     with Contact(access, hosts) as contact:
-        seen = survey(contact, deployment)
-        names = [deployment] if deployment else [name for name in seen.names() if seen.record(name)]
-        if len(names) != 1:
-            return _none_or_several(seen, names)
-        record = seen.record(names[0])
-        if record is None:
-            return _unknown(seen, names[0])
-        lock = Lock(contact, record.leader, record.name, "stop", by)
-        if record.leader in contact.sessions:
-            lock.acquire(record.generation)
-        try:
-            return stop_seen(contact, seen, record, observer, by=by)
-        finally:
-            lock.release()
+        return stop_on(contact, observer, deployment, by=by)
+
+
+def stop_on(
+    contact: Contact, observer: Observer, deployment: str | None = None, *, by: str | None = None
+) -> StopReport:
+    """Stop it over sessions that are open."""
+    seen = survey(contact, deployment)
+    names = [deployment] if deployment else [name for name in seen.names() if seen.record(name)]
+    if len(names) != 1:
+        return _none_or_several(seen, names)
+    record = seen.record(names[0])
+    if record is None:
+        return _unknown(seen, names[0])
+    lock = Lock(contact, record.leader, record.name, "stop", by)
+    lock.acquire_if_possible(record.generation, observer)
+    try:
+        return stop_seen(contact, seen, record, observer, by=by)
+    finally:
+        lock.release()
 
 
 def stop_seen(
@@ -78,7 +88,15 @@ def stop_seen(
         replies.update(contact.ask_all("fleet_stop", {host: _stop_args(views[host]) for host in group}))
     left = {host: _left(answer) for host, answer in replies.items() if _left(answer)}
     left.update(_unseen(record, contact, seen))
-    _mark(contact, {host: view for host, view in views.items() if host not in left}, state, detail, by or who())
+    gone = {host: view for host, view in views.items() if host not in left}
+    for host, error in _mark(contact, gone, state, detail, by or who()).items():
+        observer(
+            Note(
+                f"stopped, but its state cannot be written: {error.what}; status will show it otherwise",
+                "warning",
+                host,
+            )
+        )
     for host, view in views.items():
         if host in busy and host not in left:
             _tell(observer, view, "stopped")
@@ -133,7 +151,10 @@ def _unseen(record: DeploymentRecord, contact: Contact, seen: Survey) -> dict[st
     return rows
 
 
-def _mark(contact: Contact, views: Mapping[str, DeploymentView], state: str, detail: str, by: str) -> None:
+def _mark(
+    contact: Contact, views: Mapping[str, DeploymentView], state: str, detail: str, by: str
+) -> dict[str, FleetError]:
+    """Write how it has ended where it has; returns the errors of hosts that could not."""
     args = {}
     for host, view in views.items():
         if view.current is None or (view.current.state == state and not _busy(view)):
@@ -147,7 +168,8 @@ def _mark(contact: Contact, views: Mapping[str, DeploymentView], state: str, det
             "journal": {"who": by, "what": state, "generation": marker.generation, "detail": detail},
             "only_generation": marker.generation,
         }
-    contact.ask_all("fleet_stage", args)
+    answers = contact.ask_all("fleet_stage", args)
+    return {host: answer for host, answer in answers.items() if isinstance(answer, FleetError)}
 
 
 def _busy(view: DeploymentView) -> bool:
@@ -169,7 +191,8 @@ def _none_or_several(seen: Survey, names: list[str]) -> StopReport:
 
 def _unknown(seen: Survey, name: str) -> StopReport:
     left = _doubtful(seen, name)
-    return StopReport(name, message=f"nothing of {name} is running", left=left, unreachable=bool(seen.lost))
+    what = f"nothing of {name} is running"
+    return StopReport(name, message=what, left=left, unreachable=bool(seen.lost), unknown=not left)
 
 
 def _doubtful(seen: Survey, name: str | None) -> dict[str, str]:

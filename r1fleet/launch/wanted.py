@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from r1fleet.inventory.addresses import EVERYWHERE, is_loopback
 from r1fleet.launch.plan import Plan
 from r1fleet.launch.record import runtime_name
 from r1fleet.launch.wants import ports_taken
@@ -28,7 +29,8 @@ def want_of(plan: Plan, host: str) -> Want | None:
     node = next(node for node in gang.nodes if node.host == host)
     chosen, box = plan.deployment, plan.deployment.container
     several = len(gang.nodes) > 1
-    runtime = runtime_name(plan)
+    runtime, ports = runtime_name(plan), ports_of(plan, gang, host)
+    serves = any(port.purpose == "endpoint" for port in ports) and (runtime != "docker" or box.network == "host")
     return Want(
         deployment=plan.name,
         accelerator=chosen.accelerator,
@@ -40,7 +42,8 @@ def want_of(plan: Plan, host: str) -> Want | None:
         interface=_known(node.interface),
         hcas=node.hcas,
         gid_index=node.gid_index,
-        ports=ports_of(plan, gang, host),
+        ports=ports,
+        bind=_one_address(chosen.bind) if serves else "",
         rendezvous=gang.rendezvous_port if several else None,
         runtime=runtime,
         image=chosen.image or "" if runtime == "docker" else "",
@@ -80,6 +83,10 @@ def bytes_of(size: str) -> int | None:
     """Read docker's way to write a size (``32g``); None where it is none."""
     found = re.fullmatch(r"(\d+)\s*([bkmg]?)b?", size.strip().lower())
     return int(found.group(1)) * _UNITS[found.group(2)] if found else None
+
+
+def _one_address(bind: str) -> str:
+    return "" if bind in EVERYWHERE or is_loopback(bind) else bind
 
 
 def _known(text: str) -> str:

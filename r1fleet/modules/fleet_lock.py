@@ -36,13 +36,15 @@ def run(ctx: Context) -> dict[str, Any]:
 def _acquire(path: str, owner: dict[str, Any]) -> dict[str, Any]:
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     fresh = "%s.%d.%d" % (path, os.getpid(), time.monotonic_ns())
-    os.mkdir(fresh, 0o755)
-    with open(os.path.join(fresh, "owner.json"), "w", encoding="utf-8") as stream:
-        json.dump(dict(owner, schema=1, time=time.time()), stream)
     try:
+        os.mkdir(fresh, 0o755)
+        with open(os.path.join(fresh, "owner.json"), "w", encoding="utf-8") as stream:
+            json.dump(dict(owner, schema=1, time=time.time()), stream)
+            stream.flush()
+            os.fsync(stream.fileno())
         os.rename(fresh, path)
     except OSError:
-        shutil.rmtree(fresh)
+        shutil.rmtree(fresh, ignore_errors=True)
         if not os.path.isdir(path):
             raise
         return {"changed": False, "acquired": False, "held": _owner(path) or {}}

@@ -80,14 +80,18 @@ def _write(path: str, text: str, mode: int, owner: tuple[int, int] | None = None
     if os.path.lexists(neighbour):
         os.unlink(neighbour)
     descriptor = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-        if owner is not None:
-            os.fchown(stream.fileno(), owner[0], owner[1])
-        os.fchmod(stream.fileno(), mode)
-    os.rename(neighbour, path)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+            if owner is not None:
+                os.fchown(stream.fileno(), owner[0], owner[1])
+            os.fchmod(stream.fileno(), mode)
+        os.rename(neighbour, path)
+    except OSError:
+        os.unlink(neighbour)
+        raise
 
 
 def _marked(current: dict[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def run(ctx: Context) -> dict[str, Any]:
         "monotonic": time.monotonic(),
         "boot_id": _text("/proc/sys/kernel/random/boot_id"),
         "python": sys.executable,
-        "deployments": [one for one in found if one["current"] or one["lock"] or one["problem"]],
+        "deployments": [one for one in found if one["current"] or one["lock"] is not None or one["problem"]],
         "strays": _strays(ctx, groups, _named(found)) if ctx.args["glance"] else [],
     }
 
@@ -70,7 +70,7 @@ def _folders(root: str) -> list[str]:
 def _deployment(ctx: Context, folder: str, name: str, groups: dict[int, set[str]]) -> dict[str, Any]:
     view: dict[str, Any] = {"name": name, "problem": "", "plan": None, "ranks": [], "gangs": []}
     view["current"], problem = _json(os.path.join(folder, "current.json"))
-    view["lock"], _ = _json(os.path.join(folder, "lock", "owner.json"))
+    view["lock"] = _lock(os.path.join(folder, "lock"))
     view["generations"] = _generations(folder)
     if view["current"]:
         home = os.path.join(folder, "generations", str(view["current"].get("generation")))
@@ -84,6 +84,12 @@ def _deployment(ctx: Context, folder: str, name: str, groups: dict[int, set[str]
             view["gangs"] = [_gang(gang, groups) for gang in view["plan"]["gangs"] if gang["leader"] == here]
     view["problem"] = problem
     return view
+
+
+def _lock(folder: str) -> Any:
+    """Tell who holds a lock: None where nobody does, and nothing of an owner that cannot be read."""
+    owner, _ = _json(os.path.join(folder, "owner.json"))
+    return {} if not isinstance(owner, dict) and os.path.isdir(folder) else owner
 
 
 def _rank(ctx: Context, rank: dict[str, Any], groups: dict[int, set[str]]) -> dict[str, Any]:

@@ -40,7 +40,8 @@ class Want:
     """What one deployment wants of one host; ``devices`` are counted, ``chosen`` their numbers where not all are meant.
 
     ``image_cuda`` is the CUDA version in an ``nvidia/cuda`` image's tag. ``room`` maps paths to the bytes that must be
-    free there. ``address`` and ``interface`` are those that ranks talk on.
+    free there. ``address`` and ``interface`` are those that ranks talk on; ``bind`` is the one that an endpoint
+    here listens on, empty where any or the loopback will do.
     """
 
     deployment: str
@@ -51,6 +52,7 @@ class Want:
     nodes: int = 1
     address: str = ""
     interface: str = ""
+    bind: str = ""
     hcas: tuple[str, ...] = ()
     gid_index: int | None = None
     ports: tuple[Port, ...] = ()

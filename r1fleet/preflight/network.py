@@ -25,6 +25,15 @@ def _interface(site: Site) -> Seen | None:
     return Seen(True, f"{want.interface} carries {want.address}")
 
 
+def _bind(site: Site) -> Seen | None:
+    want, network = site.want, site.report.network
+    if want is None or not _is_address(want.bind):
+        return None
+    holder = network.interface_of(want.bind)
+    own = [address for one in network.interfaces for address in one.addresses]
+    return Seen(holder is not None, f"{want.bind} is on {holder}" if holder else f"{want.bind} is not among {few(own)}")
+
+
 def _loopback_name(site: Site) -> Seen | None:
     if not site.several:
         return None
@@ -196,6 +205,8 @@ CHECKS: Final = (
     Check("interface", "a deployment", Verdict.FAIL, "ranks would bind to an interface or address that is not there",
           "set r1fleet_interface and r1fleet_address of {host} in the inventory (r1fleet facts shows what there is)",
           _interface),
+    Check("bind", "an endpoint at one address", Verdict.FAIL, "the engine cannot listen at an address of another host",
+          "set bind to an address of {host}, or to 0.0.0.0", _bind),
     Check("hostname-loopback", "several hosts", Verdict.WARN,
           "the host takes its own name for its loopback: what goes by names (Gloo, c10d) tells others to meet there",
           "in /etc/hosts of {host}, give {name} its address on the cluster's network instead of 127.0.1.1",

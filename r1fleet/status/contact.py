@@ -93,10 +93,13 @@ class Contact:
                 self._meeting.add(host)
                 threading.Thread(target=self._meet, args=(self.hosts[host],), daemon=True).start()
 
-    def keep(self, host: str) -> None:
-        """Let go of all hosts but one."""
-        for name in [name for name in self.sessions if name != host]:
-            self.sessions.pop(name).close()
+    def keep(self, *names: str) -> None:
+        """Let go of all hosts but these."""
+        for name in [name for name in self.hosts if name not in names]:
+            del self.hosts[name]
+            self.lost.pop(name, None)
+            if name in self.sessions:
+                self.sessions.pop(name).close()
 
     def submit(
         self, host: str, module: str, args: Mapping[str, Any], on_output: Callable[[str], None] | None = None

@@ -71,7 +71,7 @@ class Survey:
         if self.lost:
             raise next(iter(self.lost.values()))
         what = f"deployment {name} has never been launched here" if name else "nothing has been launched here"
-        raise UsageError(what, hint="r1fleet launch")
+        raise UsageError(what, hint="r1fleet status shows what has been" if name else "r1fleet launch")
 
 
 def survey(

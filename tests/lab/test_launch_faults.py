@@ -419,8 +419,8 @@ def test_replicas_and_another_deployment_run_side_by_side_on_the_same_hosts(proj
 @pytest.mark.parametrize(
     ("more", "argv", "code", "said"),
     [
-        ({}, ["rehearsl"], 5, ["no deployment rehearsl in site", f"known: {NAME}"]),
-        ({"user": "nobody-here"}, [], 6, ["h1: there is no user nobody-here", "h2: there is no user nobody-here"]),
+        ({}, ["rehearsl"], 5, [f"no deployment rehearsl in site; did you mean {NAME}?", f"known: {NAME}"]),
+        ({"user": "nobody-here"}, [], 6, ["h1, h2: there is no user nobody-here"]),
         ({"venv": "/opt/empty"}, [], 6, ["/opt/empty/bin/vllm is not there or cannot be run", "r1fleet provision"]),
         (
             {"engine": "lmdeploy", "accelerator": "nvidia", "machine": "1xH200", "api_key": {"env": "K"}},
@@ -441,6 +441,15 @@ def test_what_cannot_be_launched_is_told_before_anything_starts(
     assert ran.returncode == code, ran.stdout + ran.stderr
     for words in said:
         assert words in ran.stdout + ran.stderr
+
+
+def test_a_stop_of_what_neither_inventory_nor_hosts_know_is_no_success(untouched: Project) -> None:
+    untouched.deploy()
+    ran = untouched.run("stop", "rehearsl", "-y")
+    assert ran.returncode == ExitCode.USAGE
+    assert f"no deployment rehearsl in site; did you mean {NAME}?" in ran.stderr
+    known = untouched.run("stop", "-y")
+    assert (known.returncode, f"nothing of {NAME} is running" in known.stdout) == (ExitCode.OK, True)
 
 
 def test_hosts_in_use_by_another_deployment_are_refused(untouched: Project) -> None:

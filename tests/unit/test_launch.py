@@ -12,7 +12,7 @@ import pytest
 
 from r1fleet.errors import ExitCode, HostFailed, HostUnreachable, LockHeld, PreflightFailed, UsageError
 from r1fleet.events import EndpointReady, Event, Note, RankState, Step
-from r1fleet.launch import GangFailed, LaunchOptions, LaunchResult, launch, lock_status, stop
+from r1fleet.launch import GangFailed, LaunchOptions, LaunchResult, launch, lock_status, restart, stop
 from r1fleet.launch.plan import Plan
 from r1fleet.launch.wanted import ports_of
 from tests.fleets import READY, FakeHost, Fleet
@@ -334,6 +334,8 @@ def test_a_failure_while_another_holds_the_lock_is_left_to_the_other(run: Run) -
     result = run.launch()
     assert result.state == "superseded"
     assert "bob@there" in result.detail
+    assert "rank 1 on b" in result.detail
+    assert "Error: x" in result.detail
     assert result.exit_code is ExitCode.HOST_FAILED
     assert "fleet_stop" not in run.fleet.modules()
 
@@ -352,6 +354,18 @@ def test_ctrl_c_before_all_ranks_run_rolls_everything_back(run: Run) -> None:
     assert (result.state, result.exit_code) == ("rolled back", ExitCode.INTERRUPTED)
     assert run.nothing_runs()
     assert {host.current()["state"] for host in run.fleet.fakes.values()} == {"stopped"}
+    assert run.fleet["a"].locks == {}
+
+
+def test_ctrl_c_while_rolling_back_says_what_may_still_run_and_gives_the_lock_back(run: Run) -> None:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, RankState) and (event.rank, event.state) in ((1, "starting"), (1, "stopping")):
+            press_ctrl_c()
+
+    options = LaunchOptions(hosts=run.fleet.hosts, interval=0.01)
+    result = launch(plan_for("a", "b"), run.fleet.access, interrupt, options)
+    assert (result.state, result.exit_code) == ("interrupted", ExitCode.INTERRUPTED)
+    assert f"may still run; r1fleet stop {NAME}" in result.detail
     assert run.fleet["a"].locks == {}
 
 
@@ -424,6 +438,66 @@ def test_stop_lists_what_is_not_confirmed_and_is_not_ok(run: Run) -> None:
     report = stop(run.fleet.hosts.values(), run.fleet.access, run.tell)
     assert report.left == {"b": "no route"}
     assert report.exit_code is ExitCode.UNREACHABLE
+
+
+def test_a_leader_that_is_full_neither_locks_nor_writes_and_is_stopped_all_the_same(run: Run) -> None:
+    run.launch(detach=True)
+    full = "the lock: [Errno 28] No space left on device"
+    run.fleet["a"].refuse = {"fleet_lock": full, "fleet_stage": "current.json: No space left on device"}
+    report = stop(run.fleet.hosts.values(), run.fleet.access, run.tell)
+    assert (report.exit_code, report.stopped) == (ExitCode.OK, ("a", "b"))
+    assert run.nothing_runs()
+    warnings = [(note.host, note.text) for note in run.told(Note) if note.level == "warning"]
+    assert ("a", f"not locked: {full}") in warnings
+    assert any(host == "a" and "its state cannot be written: current.json" in text for host, text in warnings)
+
+
+def test_a_leader_that_left_the_inventory_does_not_keep_the_others_running(run: Run) -> None:
+    run.launch(detach=True)
+    report = stop([run.fleet.hosts["b"]], run.fleet.access, run.tell, NAME)
+    assert report.left == {"a": "it is not in this inventory"}
+    assert run.fleet["b"].units == {}
+
+
+# --- restart ------------------------------------------------------------------------------------------
+
+
+def restarted(run: Run, plan: Plan) -> LaunchResult:
+    options = LaunchOptions(hosts=run.fleet.hosts, interval=0.01)
+    return restart(plan, run.fleet.access, run.tell, options)
+
+
+def test_a_restart_meets_every_host_once_and_ends_what_runs_outside_its_plan(run: Run) -> None:
+    run.fleet["a"].look = ready_when_running
+    run.launch()
+    run.fleet.opened.clear()
+    result = restarted(run, plan_for("a"))
+    assert (result.state, result.generation) == ("ready", 2)
+    assert run.fleet.opened == ["a", "b"]
+    assert run.fleet["b"].units == {}
+    assert run.fleet["b"].current()["state"] == "stopped"
+    assert "b" in run.fleet.closed
+
+
+def test_a_restart_that_could_not_start_stops_nothing(run: Run) -> None:
+    run.fleet["a"].look = ready_when_running
+    run.launch()
+    run.fleet["b"].findings = [{"kind": "model", "ok": False, "detail": "/m is not there", "value": ""}]
+    with pytest.raises(PreflightFailed, match="/m is not there"):
+        restarted(run, plan_for("a", "b"))
+    assert run.fleet["b"].running() == [unit(1)]
+    assert run.fleet["b"].current()["state"] == "starting"
+
+
+def test_a_restart_goes_on_without_a_host_that_has_nothing_to_do_with_it() -> None:
+    run = Run("a", "b", "c")
+    run.fleet["a"].look = ready_when_running
+    run.launch(plan_for("a", "b"))
+    run.fleet["c"].away = True
+    assert restarted(run, plan_for("a", "b")).state == "ready"
+    run.fleet["b"].stubborn = True
+    with pytest.raises(HostFailed, match="not confirmed stopped"):
+        restarted(run, plan_for("a", "b"))
 
 
 def test_stop_with_nothing_launched_is_ok(run: Run) -> None:

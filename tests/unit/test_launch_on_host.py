@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -77,6 +78,31 @@ def test_a_lock_is_released_by_its_token_or_by_force(tmp_path: Path) -> None:
     assert run(fleet_lock, path=path, action="release")["released"]
     assert not run(fleet_lock, path=path, action="release")["released"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_whose_owner_cannot_be_read_is_shown_so_that_it_can_be_released(tmp_path: Path) -> None:
+    lock = tmp_path / "r1" / "lock"
+    lock.mkdir(parents=True)
+    (lock / "owner.json").write_text("")  # as a power cut leaves it
+    (row,) = run(fleet_state, root=str(tmp_path))["deployments"]
+    assert (row["name"], row["lock"]) == ("r1", {})
+    assert not run(fleet_lock, path=str(lock), action="acquire", owner={"by": "bob"})["acquired"]
+    assert run(fleet_lock, path=str(lock), action="release")["released"]
+    assert run(fleet_state, root=str(tmp_path))["deployments"] == []
+
+
+def test_a_full_disk_leaves_neither_half_a_lock_nor_half_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ModuleFailed, match="No space left"):
+        run(fleet_lock, path=str(tmp_path / "r1" / "lock"), action="acquire", owner={"by": "ann"})
+    with pytest.raises(ModuleFailed, match="No space left"):
+        run(fleet_stage, folder=str(tmp_path / "r1"), current={"generation": 1})
+    assert list((tmp_path / "r1").iterdir()) == []
 
 
 # --- files ------------------------------------------------------------------------------------------

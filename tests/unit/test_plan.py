@@ -194,6 +194,22 @@ def test_what_the_inventory_says_about_addresses_beats_facts() -> None:
     assert plan.endpoints == ("http://172.16.0.1:8000",)
 
 
+@pytest.mark.parametrize(
+    ("bind", "endpoint"),
+    [
+        ("0.0.0.0", "http://172.16.0.1:8000"),
+        ("198.51.100.7", "http://198.51.100.7:8000"),
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("::", "http://172.16.0.1:8000"),
+        ("2001:db8::7", "http://[2001:db8::7]:8000"),
+    ],
+)
+def test_the_endpoint_is_where_the_engine_listens(bind: str, endpoint: str) -> None:
+    spec = TINY | {"tensor_parallel": 1, "bind": bind}
+    plan = build(fleet(spec, "h1", h1={"r1fleet_address": "172.16.0.1"}), "tiny", variables_of=variables)
+    assert plan.endpoints == (endpoint,)
+
+
 def test_a_named_interface_gives_the_address_that_facts_tell_for_it() -> None:
     facts = lab_facts(1)
     facts = replace(facts, interfaces=(*facts.interfaces, Interface("ib0", ("172.16.0.1",))))

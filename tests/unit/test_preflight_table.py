@@ -130,6 +130,7 @@ ROWS: tuple[Row, ...] = (
      {"programs": {**gpus(), "nvcc": program("release 12.6, V12.6.20")}}, CUDA, "nvcc 12.6"),
     ("interface", {}, WANT, {"interface": "ens1"}, WANT, "no interface eth0, only ens1, lo"),
     ("interface", {}, WANT, {"address": "10.0.0.9"}, WANT, "10.0.0.1 is on no interface"),
+    ("bind", {}, replace(WANT, bind="10.0.0.1"), {}, replace(WANT, bind="10.0.0.2"), "10.0.0.2 is not among 10.0.0.1"),
     ("hostname-loopback", {}, WANT, {"names": {"node": ["127.0.1.1"]}}, WANT, "node is 127.0.1.1"),
     ("port", {}, WANT, {"listening": [{"address": "0.0.0.0", "port": 40000, "pid": 12, "command": "nginx"}]}, WANT,
      "port 40000 (endpoint) is taken by pid 12 (nginx)"),
