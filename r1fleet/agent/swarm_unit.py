@@ -36,11 +36,10 @@ def has_systemd() -> bool:
     return os.path.isdir("/run/systemd/system")
 
 
-def start(name: str, argv: List[str], path: str, log: str) -> None:
-    """Start a program that survives whoever started it."""
+def start(name: str, argv: List[str], path: str, log: str) -> int:
+    """Start a program that survives whoever started it; return its process, 0 where systemd knows it."""
     if not has_systemd():
-        _detach(argv, path, log)
-        return
+        return _detach(argv, path, log)
     place = os.path.join(UNITS, name)
     os.makedirs(os.path.join(UNITS, _WANTS), exist_ok=True)
     with open(place + ".new", "w", encoding="utf-8") as stream:
@@ -51,6 +50,7 @@ def start(name: str, argv: List[str], path: str, log: str) -> None:
         os.symlink(place, link)
     _systemctl("daemon-reload")
     _systemctl("restart", name)
+    return 0
 
 
 def runs(name: str, status: Dict[str, Any]) -> bool:
@@ -92,9 +92,9 @@ def _systemctl(*words: str, check: bool = True) -> int:
     return done.returncode
 
 
-def _detach(argv: List[str], path: str, log: str) -> None:
+def _detach(argv: List[str], path: str, log: str) -> int:
     with open(log, "ab") as stream:
-        subprocess.Popen(
+        return subprocess.Popen(
             argv,
             env=dict(os.environ, PYTHONPATH=path),
             stdin=subprocess.DEVNULL,
@@ -102,4 +102,4 @@ def _detach(argv: List[str], path: str, log: str) -> None:
             stderr=stream,
             start_new_session=True,
             cwd="/",
-        )
+        ).pid

@@ -94,6 +94,8 @@ def sync(
 
     What is verified already does not move again; a sync that was cut off goes on where it was.
     """
+    if stop and check:
+        raise UsageError("--stop and --check exclude each other", hint="leave one of them out")
     reach = Reach(user, ask_become, ask_password, accept_new, extra_vars)
     swarm = SwarmSettings(wheel_for=libtorrent_wheel, rate=rate_of(rate))
     given = SyncOptions(parse_source(source), again=update or source is not None, on=on, check=check, swarm=swarm)
@@ -119,9 +121,10 @@ def sync(
 def rate_of(text: str) -> int:
     """Read bytes a second: a number with K, M or G; 0 for an empty text, which sets no limit."""
     found = _RATE.fullmatch(text.strip())
-    if text and (found is None or not float(found[1])):
+    rate = round(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
+    if text and not rate:
         raise UsageError(f"--rate {text} is no rate", hint="write bytes a second: 500M, 1.5G")
-    return round(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
+    return rate
 
 
 def models_in(fleet: Fleet) -> tuple[Model, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated
@@ -14,6 +14,7 @@ from r1fleet.cli import options
 from r1fleet.cli.fleet import Fleet, Reach, access, fleets
 from r1fleet.cli.sync import models_in
 from r1fleet.console import renderer
+from r1fleet.console.interface import Renderer
 from r1fleet.console.weights import pruned_lines, shelf_lines
 from r1fleet.errors import ExitCode, UsageError
 from r1fleet.events import Note
@@ -21,7 +22,7 @@ from r1fleet.inventory.known import known
 from r1fleet.launch.options import who
 from r1fleet.spec.resolve import WEIGHTS_DIR
 from r1fleet.status import Contact
-from r1fleet.weights import Entry, Shelf
+from r1fleet.weights import Entry, Shelf, Verified
 from r1fleet.weights import shelf as shelves
 from r1fleet.weights.held import held
 
@@ -84,17 +85,12 @@ def verify(
             wanted = [one for one in found.entries if one.state == shelves.SEALED and _is(one, model)]
             if model is not None and not wanted:
                 raise UsageError(f"no host of {fleet.inventory.name} keeps {model} sealed", hint="r1fleet weights list")
-            code = ExitCode.UNREACHABLE if found.lost else code
-            bad = [one for one in shelves.verify(contact, wanted, console) if one.problems]
-            for one in bad:
-                for file, problem in one.problems:
-                    console(Note(f"{one.path}{f'/{file}' if file else ''} {problem}", "error", one.host))
-            code = ExitCode.HOST_FAILED if bad else code
-            if bad and take_seal:
-                shelves.unseal(contact, bad)
-            elif bad:
+            looked = shelves.verify(contact, wanted, console)
+            code = max(code, *_told(looked, found, console))
+            if take_seal:
+                code = max(code, shelves.unseal(contact, looked, console))
+            elif any(one.problems for one in looked):
                 console(Note("to have it brought again: r1fleet weights verify --unseal, then r1fleet sync"))
-            console(Note(f"{len(wanted)} folders were held against their manifests"))
     return int(code)
 
 
@@ -125,8 +121,24 @@ def prune(
                 continue
             options.confirm(f"remove {len(going)} folders on {fleet.inventory.name}", yes=yes)
             with held(contact, list(contact.sessions), who()):
+                still = {(one.host, one.path) for one in shelves.unused(_look(fleet, contact))}
+                going = tuple(one for one in going if (one.host, one.path) in still)
                 code = max(code, shelves.remove(contact, going, console))
     return int(code)
+
+
+def _told(looked: Sequence[Verified], found: Shelf, console: Renderer) -> Iterator[ExitCode]:
+    """Tell what was found, and of hosts that could not be looked at; yield what each means for the exit code."""
+    for host, error in found.lost.items():
+        console(Note(error.what, "error", host))
+        yield error.exit_code
+    for one in looked:
+        for file, problem in one.problems:
+            console(Note(f"{one.path}{f'/{file}' if file else ''} {problem}", "error", one.host))
+        yield one.exit_code
+    count = len([one for one in looked if one.error is None])
+    console(Note(f"{count} folders were held against their manifests"))
+    yield ExitCode.OK
 
 
 @contextmanager

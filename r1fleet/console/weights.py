@@ -65,7 +65,7 @@ def _way(one: ModelPlan) -> str:
 
 
 def _row(row: HostRow) -> tuple[str, ...]:
-    detail = row.problem or (f"the same storage as {row.by}" if row.by else "")
+    detail = row.problem or row.fault or (f"the same storage as {row.by}" if row.by else "")
     return (
         row.host,
         row.state,

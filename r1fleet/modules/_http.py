@@ -53,8 +53,9 @@ class Redirects(urllib.request.HTTPRedirectHandler):
         if code == 303 or (code in (301, 302) and method == "POST"):
             method, data = "GET", None
         kept = {name: value for name, value in req.headers.items() if data or name.lower() not in _BODY_HEADERS}
-        if urllib.parse.urlsplit(newurl).netloc != urllib.parse.urlsplit(req.full_url).netloc:
-            # Another host has no right to what was meant for the first.
+        old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
+        if new.netloc != old.netloc or (old.scheme, new.scheme) == ("https", "http"):
+            # Another host has no right to what was meant for the first, nor has who listens to what is not encrypted.
             kept.pop("Authorization", None)
         return urllib.request.Request(
             newurl.replace(" ", "%20"),

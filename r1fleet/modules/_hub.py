@@ -100,7 +100,7 @@ class Hub:
             except Broken as broken:
                 now = progress()
                 failures = 1 if now > before else failures + 1
-                before = now
+                before = max(before, now)
                 self._pause(broken, failures)
 
     def _pause(self, broken: Broken, failures: int) -> None:

@@ -45,7 +45,7 @@ class Link:
 
     def _download(self, landing: Landing, where: str) -> None:
         if landing.have < landing.job.size:
-            self.hub.persist(lambda: self._once(landing, where), lambda: landing.moved)
+            self.hub.persist(lambda: self._once(landing, where), lambda: landing.furthest)
 
     def _once(self, landing: Landing, where: str) -> None:
         job, start = landing.job, landing.have

@@ -41,9 +41,11 @@ def _of_hugging_face(hub: Hub, model: str, revision: str) -> tuple[str, list[dic
         raise _unreadable(hub, model)
     rows: list[dict[str, Any]] = []
     page = "%s/tree/%s?recursive=true&expand=false" % (base, commit)
+    seen: set[str] = set()
     while page:
+        seen.add(page)
         entries, page = hub.json(page, Asked(model, revision=revision))
-        if not isinstance(entries, list):
+        if not _are_rows(entries) or page in seen:
             raise _unreadable(hub, model)
         rows.extend(_read(hub, model, entry, "oid") for entry in entries if entry.get("type") != "directory")
     return commit, rows
@@ -69,6 +71,8 @@ def _tree(hub: Hub, model: str, revision: str, root: str) -> list[dict[str, Any]
         text = "%s: its listing of %s is cut off after %d entries in one folder" % (hub.name, model, MOST)
         raise Refused("listing", text, "take another hub, or download the model by hand and use its folder")
     folders = [str(entry.get("Path")) for entry in direct if entry.get("Type") == "tree"]
+    if not all(folder.startswith(root and root + "/") and folder.strip("/") != root for folder in folders):
+        raise _unreadable(hub, model)  # it would never end
     return direct + [below for folder in folders for below in _tree(hub, model, revision, folder)]
 
 
@@ -80,17 +84,23 @@ def _page(hub: Hub, model: str, revision: str, root: str, *, recursive: bool) ->
     told, _ = hub.json(path, Asked(model))
     data = told.get("Data") if isinstance(told, dict) else None
     entries = data.get("Files") if isinstance(data, dict) else data
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+    if not isinstance(entries, list) or not _are_rows(entries):
         raise _unreadable(hub, model)
     return entries
+
+
+def _are_rows(entries: Any) -> bool:
+    return isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
 
 
 def _refuse_revision(hub: Hub, model: str, revision: str) -> None:
     """Tell a missing revision from a missing model: both are a 404."""
     told, _ = hub.json("/api/v1/models/%s/revisions" % urllib.parse.quote(model), Asked(model))
     data = told.get("Data") if isinstance(told, dict) else None
-    kinds = (data.get("RevisionMap") or {}) if isinstance(data, dict) else {}
-    known = [str(row.get("Revision")) for kind in ("Branches", "Tags") for row in kinds.get(kind) or []]
+    kinds = data.get("RevisionMap") if isinstance(data, dict) else None
+    kinds = kinds if isinstance(kinds, dict) else {}
+    found = [kinds[kind] for kind in ("Branches", "Tags") if _are_rows(kinds.get(kind))]
+    known = [str(row.get("Revision")) for rows in found for row in rows]
     if known and revision not in known:
         text = "%s: %s has no revision %s" % (hub.name, model, revision)
         raise Refused("revision", text, "it has: " + ", ".join(known[:10]))

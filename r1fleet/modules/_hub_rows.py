@@ -56,7 +56,11 @@ def _wrong(path: str) -> str:
         return "leads out of the folder"
     if "" in parts or "." in parts or any(ord(letter) < 32 or letter == "\x7f" for letter in path):
         return "is no name of a file"
-    if any(len(os.fsencode(part)) > _LONGEST for part in parts):
+    try:
+        longest = max(len(os.fsencode(part)) for part in parts)
+    except UnicodeEncodeError:
+        return "is no name of a file"
+    if longest > _LONGEST:
         return "has a name longer than %d bytes" % _LONGEST
     return "has a name that r1fleet keeps for itself" if parts[0] in (WORK, MANIFEST) else ""
 

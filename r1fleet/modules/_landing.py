@@ -38,7 +38,7 @@ class Landing:
         self.path = os.path.join(staging, WORK, job.key)
         self._target = os.path.join(staging, job.path)
         self._descriptor = -1
-        self.have = 0
+        self.have = self.furthest = 0
         self.moved = 0
 
     def __enter__(self) -> Landing:
@@ -137,6 +137,7 @@ class Landing:
 
     def _count(self, chunk: bytes) -> None:
         self.have += len(chunk)
+        self.furthest = max(self.furthest, self.have)
         self._sha256.update(chunk)
         if self.job.git:
             self._git.update(chunk)

@@ -64,8 +64,7 @@ def _refuse(ctx: Context, refusals: list[Refused]) -> dict[str, Any]:
     """Fail with what every hub has said; what the user can mend stands before what only waiting mends."""
     first = min(refusals, key=lambda refused: _ORDER.index(refused.reason) if refused.reason in _ORDER else len(_ORDER))
     rest = [refused.text for refused in refusals if refused is not first]
-    text = "\n".join([first.text, *("  also, " + line for line in rest)])
-    return ctx.fail(text, reason=first.reason, hint=first.todo)
+    return ctx.fail(first.text, reason=first.reason, hint="\n".join([first.todo, *rest]))
 
 
 _ORDER = ("licence", "token", "revision", "model", "html", "listing", "busy", "route")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -36,7 +37,8 @@ def run(ctx: Context) -> dict[str, Any]:
         return {"changed": False, "verified": [{"path": path, "problems": _problems(ctx, path)} for path in paths]}
     if action == "unseal":
         for path in paths:
-            os.unlink(os.path.join(path, _folders.MANIFEST))
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(path, _folders.MANIFEST))
         return {"changed": True}
     removed = [path for path in paths if os.path.lexists(path)]
     for path in removed:
@@ -115,10 +117,13 @@ def _problem(path: str, size: int, sha256: str, told: _Told) -> str:
         told.add(size)
         return "has %d bytes, and the manifest says %d" % (found, size)
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for chunk in iter(lambda: stream.read(_CHUNK), b""):
-            digest.update(chunk)
-            told.add(len(chunk))
+    try:
+        with open(path, "rb") as stream:
+            for chunk in iter(lambda: stream.read(_CHUNK), b""):
+                digest.update(chunk)
+                told.add(len(chunk))
+    except OSError as error:
+        return "cannot be read: %s" % (error.strerror or error)
     return "" if digest.hexdigest() == sha256 else "is not what the manifest says (sha256 %s)" % digest.hexdigest()
 
 
@@ -148,6 +153,7 @@ def _remove(ctx: Context, path: str) -> None:
     parent, name = os.path.split(path)
     gone = os.path.join(parent, ".%s.gone.part" % name.strip("."))
     try:
+        shutil.rmtree(gone, ignore_errors=True)  # of an earlier time
         os.rename(path, gone)
         shutil.rmtree(gone)
     except OSError as error:

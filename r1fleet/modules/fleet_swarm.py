@@ -55,7 +55,7 @@ def _look(ctx: Context) -> dict[str, Any]:
         folder = os.path.dirname(folder)
     room = os.statvfs(folder)
     state = ctx.args["state"]
-    others = [name for name in _listed(state) if name != ctx.args["name"] and _alive(os.path.join(state, name))]
+    others = [name for name in _listed(state) if name != ctx.args["name"] and any(_parts(os.path.join(state, name)))]
     library = (os.confstr("CS_GNU_LIBC_VERSION") or "") if hasattr(os, "confstr") else ""
     return {
         "changed": False,
@@ -98,7 +98,9 @@ def _begin(ctx: Context) -> dict[str, Any]:
         if swarm_unit.runs(unit, _part(home, part)) or _part(home, part).get("state") == "ended":
             continue
         argv = [sys.executable, "-B", "-m", "r1fleet.agent.swarm", os.path.join(home, "config.json"), str(part)]
-        swarm_unit.start(unit, argv, path, os.path.join(home, "log-%d" % part))
+        pid = swarm_unit.start(unit, argv, path, os.path.join(home, "log-%d" % part))
+        # What an earlier process has written last is no word of this one.
+        write_json(os.path.join(home, "status-%d.json" % part), {"pid": pid})
         started.append(part)
     return {"changed": bool(started), "started": started}
 
@@ -196,11 +198,18 @@ def _status(home: str) -> List[Dict[str, Any]]:
 
 
 def _alive(home: str) -> bool:
-    """Tell whether a swarm runs here: every part that has not done all it had to do."""
+    """Tell whether a swarm runs here whole."""
+    parts = list(_parts(home))
+    return bool(parts) and all(parts)
+
+
+def _parts(home: str) -> Iterator[bool]:
+    """Tell of every part that has not done all it had to do whether it runs."""
     config = _config(home)
-    told = [_part(home, part) for part in range(int(config.get("sessions", 0)))]
-    unended = [(number, part) for number, part in enumerate(told) if part.get("state") != "ended"]
-    return bool(unended) and all(swarm_unit.runs(config["unit"] % number, part) for number, part in unended)
+    for number in range(int(config.get("sessions", 0))):
+        part = _part(home, number)
+        if part.get("state") != "ended":
+            yield swarm_unit.runs(config["unit"] % number, part)
 
 
 def _numbers(home: str) -> Iterator[int]:
@@ -212,17 +221,29 @@ def _numbers(home: str) -> Iterator[int]:
 
 
 def _speed(address: str) -> int:
-    """Return the speed in Mbit/s of the link that has an IPv4 address; 0 where it does not say."""
+    """Return the speed in Mbit/s of the link that has an address; 0 where it does not say."""
+    try:
+        with open("/sys/class/net/%s/speed" % _link(address), encoding="ascii") as stream:
+            return max(0, int(stream.read()))
+    except (OSError, ValueError):
+        return 0
+
+
+def _link(address: str) -> str:
+    if ":" in address:
+        wanted = socket.inet_pton(socket.AF_INET6, address).hex()
+        with open("/proc/net/if_inet6", encoding="ascii") as stream:
+            rows = [line.split() for line in stream]
+        return next((row[5] for row in rows if row[0] == wanted), "")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         for _, name in socket.if_nameindex():
             try:
                 told = fcntl.ioctl(probe, _SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
-                if socket.inet_ntoa(told[20:24]) == address:
-                    with open("/sys/class/net/%s/speed" % name, encoding="ascii") as stream:
-                        return max(0, int(stream.read()))
-            except (OSError, ValueError):
+            except OSError:
                 continue
-    return 0
+            if socket.inet_ntoa(told[20:24]) == address:
+                return name
+    return ""
 
 
 def _last_words(home: str) -> str:

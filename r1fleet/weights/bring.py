@@ -18,7 +18,7 @@ from r1fleet.weights.look import hosts_of, look, relooked
 from r1fleet.weights.manifest import Manifest
 from r1fleet.weights.models import Model
 from r1fleet.weights.options import Show, SyncOptions, unseen
-from r1fleet.weights.plan import HOLDS, LOST, ModelPlan, SyncPlan, problems
+from r1fleet.weights.plan import HOLDS, LOST, HostRow, ModelPlan, SyncPlan, problems
 from r1fleet.weights.prepare import Derived, derived_of, holders, make, refuse_clashes, refuse_lack_of_room
 from r1fleet.weights.shared import prefetch_note
 from r1fleet.weights.sync import HostOutcome, Synced, read_manifest
@@ -35,12 +35,11 @@ class Brought:
 
     @property
     def exit_code(self) -> ExitCode:
-        """2 where a host lacks a model in the end, 4 where a host did not answer, else 0."""
+        """4 where a host did not answer, else 2 where one lacks a model in the end; a source's refusal is more."""
         failed = [outcome.error for one in self.models for outcome in one.failed if outcome.error is not None]
-        codes = [error.exit_code for error in (*self.errors, *failed)]
-        if any(one.stuck for one in self.plan.models) or ExitCode.HOST_FAILED in codes:
-            return ExitCode.HOST_FAILED
-        return max(codes, default=ExitCode.UNREACHABLE if self.plan.lost else ExitCode.OK)
+        codes = [error.exit_code for error in (*self.errors, *failed, *self.plan.lost.values())]
+        stuck = any(one.stuck for one in self.plan.models)
+        return max(codes, default=ExitCode.OK) or (ExitCode.HOST_FAILED if stuck else ExitCode.OK)
 
     def as_json(self) -> dict[str, Any]:
         """Turn into plain data."""
@@ -145,8 +144,8 @@ class _Bringing:
             manifest, source, outcomes = fetched(plan, self._ways)
         targets = [row.host for row in plan.waiting if row.host not in (source, *outcomes)]
         outcomes = {**outcomes, **self._ways.distribute(plan.model.path, manifest, source, targets)}
-        again = relooked(plan, self._contact)
-        rows = [outcomes.get(row.host) or _unchanged(row.host, row.state, row.problem) for row in again.rows]
+        again = relooked(plan, self._contact, manifest.digest)
+        rows = [outcomes.get(row.host) or self._unchanged(row) for row in again.rows]
         synced = Synced(plan.model.path, manifest.digest, tuple(rows))
         if manifest.size > self._ways.options.small:
             shutil.rmtree(cache_dir("weights") / manifest.digest, ignore_errors=True)  # no second copy stays here
@@ -204,13 +203,18 @@ class _Bringing:
         given = {"path": str(path.with_name(name)), "src": path.name, "state": "link", "force": False, "follow": False}
         answers = self._contact.ask_all("file", dict.fromkeys([host.name for host in model.hosts], given))
         for host, answer in answers.items():
-            if isinstance(answer, HostFailed):
+            if isinstance(answer, FleetError):
                 self._observer(Note(f"the link {given['path']} stays as it is: {answer.what}", "warning", host))
 
-
-def _unchanged(host: str, state: str, problem: str) -> HostOutcome:
-    if state == HOLDS:
-        return HostOutcome(host)
-    if state == LOST:
-        return HostOutcome(host, error=HostUnreachable(problem or "it could not be reached", where=Where(host=host)))
-    return HostOutcome(host, error=HostFailed(problem or "it does not hold the model", where=Where(host=host)))
+    def _unchanged(self, row: HostRow) -> HostOutcome:
+        """Say what became of a host to which nothing was sent."""
+        where, lost = Where(host=row.host), self._contact.lost.get(row.host)
+        if row.state == HOLDS:
+            return HostOutcome(row.host)
+        if row.state == LOST or lost is not None:
+            what = row.problem or (lost.what if lost else "it could not be reached")
+            return HostOutcome(row.host, error=HostUnreachable(what, where=where))
+        if row.by:
+            what = f"it does not see what {row.by} has received, though both seemed to share their storage"
+            return HostOutcome(row.host, error=HostFailed(what, where=where, hint="run it again"))
+        return HostOutcome(row.host, error=HostFailed(row.problem or "it does not hold the model", where=where))

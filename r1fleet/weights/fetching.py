@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
-from r1fleet.cache import cache_dir
+from r1fleet.cache import cache_dir, cache_lock
 from r1fleet.errors import HostFailed, Where
 from r1fleet.weights.manifest import Manifest, SealedFile, parse
 from r1fleet.weights.plan import CONTROLLER, ModelPlan
@@ -58,7 +59,8 @@ def _by_controller(plan: ModelPlan, ways: Ways) -> tuple[Manifest, str, Outcomes
     try:
         done = fetch(session, Request(ways.options.source, plan.listing, str(staging)), ways.observer)
         kept = cache / done.manifest.digest
-        if not kept.exists():
+        with cache_lock(f"weights-{done.manifest.digest[:16]}"):
+            shutil.rmtree(kept, ignore_errors=True)  # perhaps a part of it, left by a copy that was cut off
             staging.rename(kept)
         (outcome,) = stream((session, None), str(kept), path, done.manifest, [ways.reach(first)], ways.observer)
     finally:

@@ -153,14 +153,13 @@ class _Looking:
 
     def _listed(self) -> tuple[str, Listing]:
         """Ask the source, from the first place that has a route to it."""
-        places = list(self._places())
-        for name in places:
+        refused: dict[str, HostUnreachable] = {}
+        for name in self._places():
             try:
                 return name, self._ask(name)
-            except HostUnreachable:
-                if name == places[-1]:
-                    raise
-        raise AssertionError("there is always a place to ask from")
+            except HostUnreachable as error:
+                refused[name] = error
+        raise _unreached(self._model, refused)
 
     def _places(self) -> Iterator[str]:
         known = [host.name for host in self._model.hosts]
@@ -209,6 +208,7 @@ class _Looking:
                 needs,
                 Room(room.get("free", 0), room.get("kind", ""), room.get("source", ""), bool(room.get("read_only"))),
                 problem=told.get("problem", "") or "",
+                fault=self._damaged.get(host, ""),
             )
 
     def _state(self, told: Mapping[str, Any], held: Manifest | None, digest: str | None) -> str:
@@ -217,20 +217,37 @@ class _Looking:
         return UNSEALED if told.get("content") else LACKS
 
 
+def _unreached(model: Model, refused: Mapping[str, HostUnreachable]) -> HostUnreachable:
+    """Say that no source answers: first what to do, then what each place has heard."""
+    places = ["this controller" if name == CONTROLLER else name for name in refused]
+    todo, rows = "", list[str]()
+    for name, error in zip(places, refused.values(), strict=True):
+        first, *others = (error.hint or "").split("\n")
+        todo = todo or first
+        rows += [f"{name}: {text}" for text in (error.what, *others)]
+    neither = "neither " if len(places) > 1 else "not "
+    what = f"no source answers for {model.title}, {neither}{' nor '.join(places)} has reached one"
+    return HostUnreachable(what, hint="\n".join(filter(None, (todo, *rows))))
+
+
 def hosts_of(models: Iterable[Model]) -> tuple[Host, ...]:
     """Return every host of some models once, in order."""
     return tuple({host.name: host for one in models for host in one.hosts}.values())
 
 
-def relooked(plan: ModelPlan, contact: Contact) -> ModelPlan:
-    """Ask the plan's sharing hosts again, after their representative has received the content."""
+def relooked(plan: ModelPlan, contact: Contact, digest: str) -> ModelPlan:
+    """Ask the plan's sharing hosts again, after their representative has received the content of this digest."""
     sharing = [row.host for row in plan.rows if row.by]
     answers = contact.ask_all("fleet_weights", {host: {"paths": [plan.model.path]} for host in sharing})
     rows = []
     for row in plan.rows:
-        rows.append(replace(row, state=HOLDS) if _is_sealed(answers.get(row.host)) else row)
+        rows.append(replace(row, state=HOLDS) if _digest(answers.get(row.host)) == digest else row)
     return replace(plan, rows=tuple(rows))
 
 
-def _is_sealed(answer: Answer | None) -> bool:
-    return answer is not None and not isinstance(answer, FleetError) and bool(answer["folders"][0].get("manifest"))
+def _digest(answer: Answer | None) -> str:
+    text = None if answer is None or isinstance(answer, FleetError) else answer["folders"][0].get("manifest")
+    try:
+        return parse(text, Where()).digest if text else ""
+    except FleetError:
+        return ""

@@ -59,7 +59,7 @@ def parse(text: str, where: Where) -> Manifest:
         _refuse_clashes([file.path for file in files])
         name = str(found["name"])
         revision, origin = str(found.get("revision") or ""), str(found.get("origin") or "")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise HostFailed(
             f"the manifest of the model is damaged: {error}", where=where, hint="remove the folder and make it again"
         ) from error
@@ -77,6 +77,7 @@ def _file(row: Any) -> SealedFile:
         raise ValueError(f"{path!r} is a link or something else that is no file")
     if pure.is_absolute() or ".." in pure.parts or path in ("", ".", MANIFEST) or str(pure) != path or "\0" in path:
         raise ValueError(f"{path!r} is no path inside the folder")
+    path.encode()  # what no file system can name is no path
     if size < 0 or not _SHA256.fullmatch(sha256):
         raise ValueError(f"size or sha256 of {path!r} is none")
     return SealedFile(path, size, sha256, str(row.get("git") or ""))

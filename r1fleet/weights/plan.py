@@ -37,7 +37,8 @@ class Room:
 class HostRow:
     """One host of one model: what it has of it, how many bytes it still needs, and the room it has for them.
 
-    ``by`` names the host that receives in its place, where both see the same storage.
+    ``by`` names the host that receives in its place, where both see the same storage; ``fault`` is what is wrong with
+    its seal, which a new one replaces; a ``problem`` is in the way.
     """
 
     host: str
@@ -47,6 +48,7 @@ class HostRow:
     room: Room = field(default_factory=Room)
     by: str = ""
     problem: str = ""
+    fault: str = ""
 
     @property
     def waits(self) -> bool:
@@ -163,6 +165,7 @@ def _model_json(one: ModelPlan) -> dict[str, Any]:
                 "kind": row.room.kind,
                 "by": row.by,
                 "problem": row.problem,
+                "fault": row.fault,
             }
             for row in one.rows
         ],

@@ -128,9 +128,8 @@ def make(contact: Contact, host: str, one: Derived, source: Manifest, observer: 
     future = contact.submit(host, "fleet_prepare", {**given, "needs": needs}, partial(_told, observer, host))
     try:
         reply = contact.settle(host, future)
-    except BaseException:
-        future.cancel()  # what runs there would hold up all that is asked of the host afterwards
-        raise
+    finally:
+        future.cancel()  # what still runs there would hold up all that is asked of the host afterwards
     if isinstance(reply, FleetError):
         observer(Step(STEP, "failed", one.why, host))
         raise HostFailed(f"{one.folder} was not made: {reply.what}", where=Where(host=host), hint=reply.hint)

@@ -51,11 +51,22 @@ class Shelf:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """One sealed folder held against its seal; ``problems`` are files with what is wrong."""
+    """One sealed folder held against its seal; ``problems`` are files with what is wrong.
+
+    ``error`` says why it could not be looked at.
+    """
 
     host: str
     path: str
-    problems: tuple[tuple[str, str], ...]
+    problems: tuple[tuple[str, str], ...] = ()
+    error: FleetError | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What it means for a command."""
+        if self.error is not None:
+            return self.error.exit_code
+        return ExitCode.HOST_FAILED if self.problems else ExitCode.OK
 
 
 def keep(contact: Contact, folders: Mapping[str, Sequence[str]], declared: Mapping[str, Sequence[str]]) -> Shelf:
@@ -97,13 +108,19 @@ def verify(contact: Contact, entries: Iterable[Entry], observer: Observer) -> tu
     return tuple(_verified(contact, queued, wanted, observer))
 
 
-def unseal(contact: Contact, found: Iterable[Verified]) -> None:
-    """Take the seal off folders, so that the next sync brings them again."""
+def unseal(contact: Contact, found: Iterable[Verified], observer: Observer) -> ExitCode:
+    """Take the seal off damaged folders, so that the next sync brings them again; a host that fails stops no other."""
     wanted: dict[str, list[str]] = {}
     for one in found:
-        wanted.setdefault(one.host, []).append(one.path)
-    for host, paths in wanted.items():
-        contact.ask(host, "fleet_shelf", _arguments("unseal", paths))
+        if one.problems:
+            wanted.setdefault(one.host, []).append(one.path)
+    answers = contact.ask_all("fleet_shelf", {host: _arguments("unseal", paths) for host, paths in wanted.items()})
+    code = ExitCode.OK
+    for host, answer in answers.items():
+        if isinstance(answer, FleetError):
+            observer(Step("unseal", "failed", answer.what, host))
+            code = max(code, answer.exit_code)
+    return code
 
 
 def remove(contact: Contact, entries: Iterable[Entry], observer: Observer) -> ExitCode:
@@ -117,7 +134,7 @@ def remove(contact: Contact, entries: Iterable[Entry], observer: Observer) -> Ex
         failed = isinstance(answer, FleetError)
         detail = answer.what if isinstance(answer, FleetError) else f"{len(answer['removed'])} folders"
         observer(Step("prune", "failed" if failed else "done", detail, host))
-        code = answer.exit_code if isinstance(answer, FleetError) else code
+        code = max(code, answer.exit_code) if isinstance(answer, FleetError) else code
     return code
 
 
@@ -133,7 +150,7 @@ def _verified(
         answer = contact.settle(host, future)
         if isinstance(answer, FleetError):
             observer(Step("verify", "failed", answer.what, host))
-            yield from (Verified(host, path, (("", answer.what),)) for path in wanted[host])
+            yield from (Verified(host, path, error=answer) for path in wanted[host])
             continue
         found = [
             Verified(host, row["path"], tuple((one["file"], one["problem"]) for one in row["problems"]))
@@ -204,5 +221,7 @@ def _names(text: str, path: str) -> bool:
 
 def _may_go(one: Entry, shelf: Shelf, now: float) -> bool:
     if one.state == LINK:
-        return not any(other.path == _target(one) and other.users for other in shelf.entries if other.host == one.host)
+        leads = [other for other in shelf.entries if other.host == one.host and other.path == _target(one)]
+        inside = "/" not in one.leads_to  # others were made by hand
+        return inside and all(other.state != UNSEALED and not other.users for other in leads)
     return one.state == SEALED or (one.state == PARTIAL and now - one.touched > OLD)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from r1fleet.agent import soundness
 from r1fleet.cache import cache_dir, cache_lock
-from r1fleet.errors import FleetError, HostFailed, Where
+from r1fleet.errors import FleetError, HostFailed, Interrupted, Where
 from r1fleet.events import Observer, Step, ignore
 from r1fleet.transport.protocol import Become, Blob, Call, Reply, Session
 from r1fleet.weights.manifest import MANIFEST, Manifest, parse
 
 STEP = "weights"
 _CHUNK = 1024 * 1024
+_TOLD_EVERY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def stream(
 ) -> tuple[HostOutcome, ...]:
     """Copy a sealed set from the source's ``folder`` to ``place`` on every target that lacks it, by the controller."""
     lacking = _Spread(place, manifest, observer)
-    with ThreadPoolExecutor(max(1, min(len(targets), 32))) as pool:
+    with ThreadPoolExecutor(max(1, min(len(targets), 32))) as pool, lacking.ended_with_this():
         held = list(pool.map(lacking.held, targets))
         missing = [target for target, outcome in zip(targets, held, strict=True) if outcome is None]
         if missing:
@@ -78,14 +81,8 @@ def stream(
 
 def read_manifest(session: Session, path: str, become: Become | None = None) -> Manifest | None:
     """Return the manifest of a sealed folder on a host; None where there is none."""
-    place = str(PurePosixPath(path) / MANIFEST)
-    found = _checked(session, Call("stat", {"path": place, "get_checksum": False}, become=become))
-    if not found["stat"].get("exists"):
-        return None
-    text = base64.b64decode(_checked(session, Call("slurp", {"src": place}, become=become))["content"]).decode(
-        "utf-8", "replace"
-    )
-    return parse(text, Where(path=place, host=session.name))
+    text = _manifest_text(session, path, become)
+    return None if text is None else parse(text, Where(path=f"{path}/{MANIFEST}", host=session.name))
 
 
 class _Spread:
@@ -95,34 +92,58 @@ class _Spread:
         self._path = path
         self._manifest = manifest
         self._observer = observer
+        self._calls: set[Future[Reply]] = set()
         self.content = Path()
+
+    @contextmanager
+    def ended_with_this(self) -> Iterator[None]:
+        """End what hosts still do when the block ends, by Ctrl-C for one; what has come stays there."""
+        try:
+            yield
+        finally:
+            for call in tuple(self._calls):
+                call.cancel()
 
     def held(self, reach: Reach) -> HostOutcome | None:
         """Return an outcome where the target holds the content already, or cannot tell."""
         target, become = reach
         try:
-            found = read_manifest(target, self._path, become)
+            text = _manifest_text(target, self._path, become)
         except FleetError as error:
             return self._ended(HostOutcome(target.name, error=error), 0.0)
-        if found is None or found.digest != self._manifest.digest:
-            return None
-        return self._ended(HostOutcome(target.name), 0.0)
+        try:
+            same = text is not None and parse(text, Where()).digest == self._manifest.digest
+        except FleetError:
+            same = False  # a damaged manifest is replaced with its folder
+        return self._ended(HostOutcome(target.name), 0.0) if same else None
 
     def bring(self, reach: Reach) -> HostOutcome:
         """Stage the content on the target, and publish it there."""
         target, become = reach
         begun = time.monotonic()
-        self._observer(Step(STEP, "running", self._path, target.name, total=self._manifest.size, unit="bytes"))
+        self._tell(target.name, 0, 0.0)
         staged = staging(self._path, self._manifest)
         try:
-            _checked(target, self._copy(staged, become))
+            copied = _Sent(lambda done: self._tell(target.name, done, time.monotonic() - begun))
+            self._checked(target, self._copy(staged, become, copied))
             given = {"staged": staged, "target": self._path, "manifest": MANIFEST}
-            _checked(target, Call("fleet_publish", given, become=become))
+            self._checked(target, Call("fleet_publish", given, become=become))
         except FleetError as error:
             return self._ended(HostOutcome(target.name, error=error), time.monotonic() - begun)
         return self._ended(HostOutcome(target.name, changed=True), time.monotonic() - begun)
 
-    def _copy(self, staged: str, become: Become | None) -> Call:
+    def _checked(self, target: Session, call: Call) -> None:
+        future = target.submit(call)
+        self._calls.add(future)
+        try:
+            _refuse_failure(target.name, future.result())
+        except CancelledError as error:
+            raise Interrupted("ended before all had come", where=Where(host=target.name)) from error
+
+    def _tell(self, host: str, done: int, seconds: float) -> None:
+        self._observer(Step(STEP, "running", self._path, host, done, self._manifest.size, "bytes", seconds))
+
+    def _copy(self, staged: str, become: Become | None, sent: _Sent) -> Call:
         text = self._manifest.text.encode()
         rows = [(file.path, file.sha256, file.size) for file in self._manifest.files]
         rows.append((MANIFEST, hashlib.sha256(text).hexdigest(), len(text)))
@@ -130,7 +151,7 @@ class _Spread:
             {"path": path, "kind": "file", "sha256": sha256, "size": size, "mode": "0644"}
             for path, sha256, size in rows
         ]
-        blobs = tuple(Blob(sha256, size, _Opener(self.content / path)) for path, sha256, size in rows)
+        blobs = tuple(Blob(sha256, size, _Opener(self.content / path, sent)) for path, sha256, size in rows)
         arguments = {"dest": f"{staged}/", "mode": "0644", "directory_mode": "0755", "_entries": entries}
         return Call("copy", arguments, become=become, blobs=blobs)
 
@@ -155,12 +176,40 @@ class _Spread:
         return outcome
 
 
+class _Sent:
+    """Counts what is read to be sent to one host, and tells it now and then."""
+
+    def __init__(self, tell: Callable[[int], None]) -> None:
+        self._tell = tell
+        self._done = 0
+        self._told_at = time.monotonic()
+
+    def add(self, count: int) -> None:
+        """Count some bytes more."""
+        self._done += count
+        if time.monotonic() - self._told_at >= _TOLD_EVERY:
+            self._told_at = time.monotonic()
+            self._tell(self._done)
+
+
+class _Counted(io.FileIO):
+    def __init__(self, path: Path, sent: _Sent) -> None:
+        super().__init__(path, "rb")
+        self._sent = sent
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(-1 if size is None else size)
+        self._sent.add(len(data))
+        return data
+
+
 @dataclass(frozen=True, slots=True)
 class _Opener:
     path: Path
+    sent: _Sent
 
     def __call__(self) -> BinaryIO:
-        return self.path.open("rb")
+        return _Counted(self.path, self.sent)
 
 
 def staging(place: str, manifest: Manifest) -> str:
@@ -196,6 +245,15 @@ def _collect(source: Session, become: Become | None, path: str, manifest: Manife
             hint="download it again",
         )
     return folder
+
+
+def _manifest_text(session: Session, path: str, become: Become | None) -> str | None:
+    place = str(PurePosixPath(path) / MANIFEST)
+    found = _checked(session, Call("stat", {"path": place, "get_checksum": False}, become=become))
+    if not found["stat"].get("exists"):
+        return None
+    content = _checked(session, Call("slurp", {"src": place}, become=become))["content"]
+    return base64.b64decode(content).decode("utf-8", "replace")
 
 
 def _sha256(path: Path) -> str:

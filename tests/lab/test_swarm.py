@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,9 +107,9 @@ def traces(fleet: Lab, host: str) -> str:
     return answer(fleet, host, f"{{ {look}; {parts}; {running}; }} | cat")
 
 
-def told(fleet: Lab, host: str) -> dict[str, Any]:
+def told(fleet: Lab, host: str, part: int = 0) -> dict[str, Any]:
     """Read what the program of a host has written last."""
-    for path in at(fleet, host, STATE).glob("*/status-0.json"):
+    for path in at(fleet, host, STATE).glob(f"*/status-{part}.json"):
         return dict(json.loads(path.read_text()))
     return {}
 
@@ -240,6 +241,72 @@ def test_a_host_that_reboots_goes_on_by_itself(fleet: Lab, way: Transport, membe
     assert [traces(fleet, host.name) for host in fleet.hosts] == ["", "", ""]
 
 
+def test_over_ipv6_a_set_comes_and_a_blocked_port_is_named(fleet: Lab, members: list[Member]) -> None:
+    cargo = content(fleet, {"model.bin": 8 * MIB})
+    settings = replace(SETTINGS, first_port=26891)
+    sixes = [replace(one, address=f"fd00:77::{number}") for number, one in enumerate(members, 1)]
+    with sixth_version(fleet):
+        with (
+            blocked(fleet, f"ip6 saddr fd00:77::3 tcp dport {settings.first_port}"),
+            pytest.raises(HostFailed, match=r"h3 -> h2 \(fd00:77::2\) port 26891: no answer"),
+        ):
+            spread(cargo, *split(sixes), settings)
+        outcomes = spread(cargo, *split(sixes), settings)
+    assert [(one.host, one.changed, one.error) for one in outcomes] == [("h2", True, None), ("h3", True, None)]
+    assert lacking(fleet, cargo, "h2", "h3") == []
+
+
+@contextmanager
+def sixth_version(fleet: Lab) -> Iterator[None]:
+    """Give every host one more address, fd00:77::1 and so on."""
+    rows = [(host.namespace, f"fd00:77::{number}/64") for number, host in enumerate(fleet.hosts, 1)]
+    for namespace, address in rows:
+        machine("ip", "-n", namespace, "addr", "add", address, "dev", "eth0", "nodad")
+    try:
+        yield
+    finally:
+        for namespace, address in rows:
+            machine("ip", "-n", namespace, "addr", "del", address, "dev", "eth0")
+
+
+@contextmanager
+def blocked(fleet: Lab, what: str) -> Iterator[None]:
+    """Drop what comes to h2."""
+    inside = ("ip", "netns", "exec", fleet.host("h2").namespace, "nft")
+    rules = at(fleet, "h2", "/root/rules")
+    chain = "add table inet t\nadd chain inet t in { type filter hook input priority 0; }\n"
+    rules.write_text(f"{chain}add rule inet t in {what} drop\n")
+    machine(*inside, "-f", str(rules))
+    try:
+        yield
+    finally:
+        machine(*inside, "delete", "table", "inet", "t")
+
+
+@pytest.mark.slow
+def test_several_processes_a_host_share_many_files_and_one_that_is_killed_holds_up_nobody(
+    fleet: Lab, way: Transport, members: list[Member]
+) -> None:
+    cargo = content(fleet, {f"shard-{number:03d}.bin": MIB // 2 + number for number in range(64)})
+    three = replace(SETTINGS, sessions=3, group_bytes=2 * MIB, rate=3 * MIB)
+    swarm = Swarm(cargo, *split(members), three)
+    swarm.start()
+    swarm.add(file.path for file in cargo.manifest.files)
+    assert eventually(lambda: all(told(fleet, "h2", part).get("done", 0) > MIB for part in range(3)), 30)
+    swarm.leave()
+    killed = told(fleet, "h2", 1)["pid"]
+    answer(fleet, "h2", f"sudo kill -9 {killed}")
+
+    again = Swarm(cargo, *split(open_all(fleet, way)), three)
+    again.start()
+    again.add(file.path for file in cargo.manifest.files)
+    assert eventually(lambda: told(fleet, "h2", 1).get("pid") not in (None, killed))
+
+    assert not any(one.error for one in again.finish())
+    assert lacking(fleet, cargo, "h2", "h3") == []
+    assert [traces(fleet, host.name) for host in fleet.hosts] == ["", "", ""]
+
+
 def split(members: list[Member]) -> tuple[Member, list[Member]]:
     return members[0], members[1:]
 
@@ -291,18 +358,11 @@ def flip(path: Path) -> None:
 
 def test_a_blocked_port_between_two_hosts_is_found_before_a_byte_moves(fleet: Lab, members: list[Member]) -> None:
     cargo = content(fleet, {"model.bin": MIB})
-    address = fleet.host("h3").address
-    blocking = "add table inet t\nadd chain inet t in { type filter hook input priority 0; }\n"
-    rule = f"add rule inet t in ip saddr {address} tcp dport 26881 drop\n"
-    namespace = fleet.host("h2").namespace
-    rules = at(fleet, "h2", "/root/rules")
-    rules.write_text(blocking + rule)
-    try:
-        machine("ip", "netns", "exec", namespace, "nft", "-f", str(rules))
-        with pytest.raises(HostFailed) as caught:
-            spread(cargo, members[0], members[1:], SETTINGS)
-    finally:
-        machine("ip", "netns", "exec", namespace, "nft", "delete", "table", "inet", "t")
+    with (
+        blocked(fleet, f"ip saddr {fleet.host('h3').address} tcp dport 26881"),
+        pytest.raises(HostFailed) as caught,
+    ):
+        spread(cargo, members[0], members[1:], SETTINGS)
     assert f"h3 -> h2 ({fleet.host('h2').address}) port 26881: no answer" in caught.value.what
     assert "open TCP 26881" in str(caught.value.hint)
     assert not at(fleet, "h2", PLACE).exists()

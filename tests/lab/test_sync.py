@@ -287,7 +287,7 @@ def test_what_a_killed_sync_of_this_controller_has_locked_is_taken_over(fleet: F
         assert "no lock is held" in fleet.run("lock", "status").stdout
 
 
-def test_a_host_that_is_away_does_not_hold_up_the_others(fleet: Fleet) -> None:
+def test_a_host_that_is_away_does_not_hold_up_the_others_and_outweighs_what_is_damaged(fleet: Fleet) -> None:
     written = yaml.safe_load(fleet.file.read_text())
     hosts = written["all"]["children"]["lab"]["children"]["nodes"]["hosts"]
     hosts["h0"] = {"ansible_host": "127.0.0.1", "ansible_port": 1}
@@ -298,6 +298,12 @@ def test_a_host_that_is_away_does_not_hold_up_the_others(fleet: Fleet) -> None:
     assert done.returncode == 4
     assert "h0" in done.stdout
     assert held(fleet, "h1") == held(fleet, "h2")
+
+    fleet.on("h2", f"rm {PATH}/config.json")
+    found = fleet.run("weights", "verify")
+    assert found.returncode == 4
+    assert "error: h0: h0 (127.0.0.1:1) refuses connections" in found.stdout
+    assert f"error: h2: {PATH}/config.json is missing" in found.stdout
 
 
 def test_a_model_that_nobody_has_is_told_with_what_to_do(fleet: Fleet) -> None:

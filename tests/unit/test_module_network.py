@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from r1fleet.modules._http import Redirects
 from r1fleet.modules.authorized_key import parse
 from r1fleet.modules.systemd import parse_show
 from tests.invoking import changes, invoke, well
@@ -99,6 +101,23 @@ def test_credentials_and_headers(site: str, tmp_path: Path) -> None:
     well("get_url", url=f"{address}/file", dest=str(tmp_path / "f"), headers={"X-One": "1"})
     headers = Site.asked[0][1]
     assert (headers["authorization"], headers["x-one"]) == ("Basic bWU6c2UgY3JldA==", "1")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_kept"),
+    [
+        ("https://hub/a", "https://hub/b", True),
+        ("http://hub/a", "https://hub/b", True),
+        ("https://hub/a", "http://hub/b", False),
+        ("https://hub/a", "https://cdn/b", False),
+    ],
+)
+def test_a_redirect_takes_credentials_to_no_other_host_and_out_of_no_encryption(
+    old: str, new: str, is_kept: bool
+) -> None:
+    asked = urllib.request.Request(old, headers={"Authorization": "Bearer t"})
+    following = Redirects("all").redirect_request(asked, None, 302, "Found", {}, new)
+    assert ("Authorization" in following.headers) is is_kept
 
 
 def test_uri(site: str, tmp_path: Path) -> None:

@@ -15,20 +15,28 @@ from typing import Any, cast
 
 import pytest
 
+from r1fleet.agent import swarm_unit
 from r1fleet.agent.swarm_files import Group, Record, Unsound, shares, take_over
 from r1fleet.errors import FleetError, HostFailed, HostUnreachable, LockHeld
 from r1fleet.events import Event, Note, Step
+from r1fleet.inventory import Host
 from r1fleet.provision.library import libtorrent_wheel
 from r1fleet.provision.lock import Pin
 from r1fleet.provision.target import Target
+from r1fleet.status import Access, Contact
 from r1fleet.transport import Call, Reply, Session
-from r1fleet.weights import MANIFEST, Manifest, SealedFile
+from r1fleet.weights import MANIFEST, HostOutcome, Manifest, SealedFile
+from r1fleet.weights.members import members_of
 from r1fleet.weights.swarm import Cargo, Member, Platform, Swarm, SwarmSettings
-from r1fleet.weights.swarm.ground import check_ways, look
+from r1fleet.weights.swarm.drive import Drive
+from r1fleet.weights.swarm.ground import Ground, check_ways, look
 from r1fleet.weights.swarm.groups import Divider, piece_size
+from r1fleet.weights.swarm.handout import Handout
 from r1fleet.weights.swarm.party import Party
-from r1fleet.weights.swarm.program import sessions_for
+from r1fleet.weights.swarm.program import configuration, sessions_for
 from r1fleet.weights.swarm.progress import figures, transfer
+from tests.invoking import well
+from tests.plays import FakeTransport
 
 GB = 10**9
 PIECE = 1 << 17
@@ -206,6 +214,97 @@ class ToldHost:
         return future
 
 
+PART = {
+    "done": 0,
+    "received": 0,
+    "sent": 0,
+    "rate": 0.0,
+    "sending": 0.0,
+    "peers": [],
+    "verified": 0,
+    "verifying": [],
+    "sealed": [],
+    "error": "",
+    "state": "running",
+}
+STATUS = {"runs": True, "log": "", "status": [PART]}
+
+
+def driven(*members: Member) -> dict[str, HostOutcome]:
+    """Follow a transfer to its end, with no patience at all."""
+    names = [one.name for one in members]
+    party, settings = Party(members, CARGO), SwarmSettings(patience=0.0)
+    handout = Handout(party, CARGO, names[0], names[1:], settings)
+    drive = Drive(party, CARGO, handout, settings, lambda hosts: {})
+    drive.begin(names[0], names[1:], Ground(told=dict.fromkeys(names, HEALTHY)), lambda event: None)
+    drive.follow()
+    return drive.outcomes
+
+
+def test_a_source_that_stays_away_ends_the_wait_of_those_that_miss_something() -> None:
+    (outcome,) = driven(member(1, status=HostUnreachable("silent")), member(2, status=STATUS)).values()
+    assert isinstance(outcome.error, HostUnreachable)
+    assert "h1, from which it comes, was lost" in outcome.error.what
+    assert "run it again once h1 is back" in str(outcome.error.hint)
+
+
+def test_a_host_to_which_nothing_came_for_long_says_so() -> None:
+    idle = {**STATUS, "runs": False, "status": [{**PART, "state": "idle"}]}
+    (outcome,) = driven(member(1, status=STATUS), member(2, status=idle)).values()
+    assert outcome.error is not None
+    assert outcome.error.what == "nothing has come or gone for 900 s"
+
+
+def test_over_ipv6_connections_come_from_the_address_itself() -> None:
+    first, second = (Member(cast(Session, ToldHost(f"h{n}")), f"fd00::{n}", interface="eth0") for n in (1, 2))
+    told = configuration(CARGO, second, first, [second], replace(SwarmSettings(), sessions=1))
+    assert (told["address"], told["interface"]) == ("fd00::2", "")
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [("10.0.0.7", "10.0.0.7"), ("FD00:0:0::0007", "fd00::7"), ("localhost", ""), ("no-such-name.invalid", "")],
+)
+def test_addresses_are_spelled_as_sockets_tell_them(written: str, address: str) -> None:
+    access = Access(FakeTransport(), lambda host: None)
+    host = Host("h1", variables={"r1fleet_address": written, "r1fleet_interface": "eth0"})
+    with Contact(access, [host]) as contact:
+        if address:
+            assert members_of(contact, access, ["h1"])["h1"].address == address
+        else:
+            with pytest.raises(HostFailed, match="is no address where other hosts reach it"):
+                members_of(contact, access, ["h1"])
+
+
+PROGRAM = "import time\ntime.sleep(30)\n"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # nobody waits for what is detached
+def test_without_systemd_a_program_is_started_once_and_one_of_several_is_enough_to_keep_others_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(swarm_unit, "has_systemd", lambda: False)
+    monkeypatch.setattr(swarm_unit, "UNITS", str(tmp_path / "units"))
+    (tmp_path / "one" / "lib").mkdir(parents=True)
+    code = [{"path": f"r1fleet/{name}.py", "content": ""} for name in ("__init__", "agent/__init__")]
+    code.append({"path": "r1fleet/agent/swarm.py", "content": PROGRAM})
+    config = {"role": "source", "sessions": 2, "unit": "none-%d"}
+    state, one = str(tmp_path), {"state": str(tmp_path), "name": "one"}
+
+    started = [well("fleet_swarm", action="begin", config=config, code=code, **one)["started"] for _ in range(2)]
+
+    assert started == [[0, 1], []]
+    pids = [json.loads((tmp_path / "one" / f"status-{part}.json").read_text())["pid"] for part in (0, 1)]
+    os.kill(pids[0], 9)
+    os.waitpid(pids[0], 0)
+    look = {"action": "look", "state": state, "manifest": {"name": MANIFEST}}
+    assert well("fleet_swarm", name="other", **look)["others"] == ["one"]
+    assert well("fleet_swarm", name="one", **look)["runs"] is False
+    well("fleet_swarm", action="end", **one)
+    os.waitpid(pids[1], 0)
+    assert well("fleet_swarm", name="other", **look)["others"] == []
+
+
 def member(number: int, **answers: Any) -> Member:
     host = ToldHost(f"h{number}", **{"look": HEALTHY, **answers})
     return Member(cast(Session, host), f"10.0.0.{number}")
@@ -329,20 +428,12 @@ def test_a_lost_host_is_called_back_and_goes_on_with_its_new_session() -> None:
 
 
 def test_what_hosts_write_becomes_rate_time_left_and_what_is_verified() -> None:
-    part = {
-        "done": GB,
-        "received": GB,
-        "sent": 5,
-        "rate": 1e8,
-        "sending": 2e8,
-        "peers": ["10.0.0.1", "10.0.0.3"],
-        "verified": 0,
-        "verifying": ["a"],
-        "sealed": [0],
-        "error": "",
-        "state": "running",
-    }
-    now = figures([part, {}, {**part, "peers": ["10.0.0.3"], "verifying": [], "sealed": [1], "state": "idle"}])
+    peers = ["10.0.0.1", "10.0.0.3"]
+    moved = {"done": GB, "received": GB, "sent": 5, "rate": 1e8, "sending": 2e8}
+    part = {**PART, **moved, "peers": peers, "verifying": ["a"], "sealed": [0]}
+    now = figures(
+        [part, {}, {"pid": 7}, {**part, "peers": ["10.0.0.3"], "verifying": [], "sealed": [1], "state": "idle"}]
+    )
     event = transfer("h2", "/weights/m", CARGO.manifest, now, is_source=False)
     assert (event.host, event.state, event.done, event.total) == ("h2", "running", 2 * GB, 5 * GB + 1)
     assert (event.rate, event.sending, event.peers, event.verifying) == (2e8, 4e8, 2, ("a",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -9,18 +10,37 @@ import pytest
 
 from r1fleet.cli.sync import _refuse_one_folder_for_many, rate_of
 from r1fleet.command import cmd
-from r1fleet.errors import SpecError, UsageError
+from r1fleet.console.errors import render_error
+from r1fleet.console.weights import sync_lines
+from r1fleet.errors import ExitCode, HostFailed, HostUnreachable, SpecError, UsageError, Where
 from r1fleet.inventory import Host
 from r1fleet.runtimes.once import once
 from r1fleet.spec import Deployment, resolve
+from r1fleet.status import Access, Contact
 from r1fleet.topology import known_shape
 from r1fleet.topology.models import as_bf16
-from r1fleet.weights import HostRow, Model, ModelPlan, SyncPlan, chosen, models_of, within
-from r1fleet.weights.plan import LACKS, Origin, Room, problems
+from r1fleet.transport import Call, Reply
+from r1fleet.weights import (
+    Brought,
+    HostOutcome,
+    HostRow,
+    Model,
+    ModelPlan,
+    Synced,
+    SyncPlan,
+    chosen,
+    models_of,
+    parse,
+    within,
+)
+from r1fleet.weights.look import look, relooked
+from r1fleet.weights.options import SyncOptions
+from r1fleet.weights.plan import HOLDS, LACKS, SHARES, Origin, Room, problems
 from r1fleet.weights.prepare import Derived, is_prepared, refuse_clashes, weight_of
 from r1fleet.weights.shared import prefetch_note
 from r1fleet.weights.shelf import LINK, PARTIAL, SEALED, UNSEALED, Entry, Shelf, _names, unused
 from r1fleet.weights.wanted import Wanted
+from tests.plays import FakeTransport
 
 GIB = 1 << 30
 A, B, C = (Host(name) for name in "abc")
@@ -92,6 +112,72 @@ def test_two_models_on_one_disk_need_room_for_both() -> None:
     assert "2.1 GiB are needed" in dict(problems(SyncPlan((single, other))))["b"]
 
 
+def test_a_host_that_did_not_answer_outweighs_one_that_failed() -> None:
+    plan, lost = plan_of(), HostUnreachable("no route")
+    failed = Synced("/srv/m", "", (HostOutcome("b", error=HostFailed("no space")),))
+    assert Brought(plan, (failed,)).exit_code == ExitCode.HOST_FAILED
+    assert Brought(replace(plan, lost={"a": lost}), (failed,)).exit_code == ExitCode.UNREACHABLE
+    stuck = SyncPlan((replace(plan.models[0], stuck=True),))
+    assert Brought(stuck).exit_code == ExitCode.HOST_FAILED
+    assert Brought(replace(stuck, lost={"a": lost})).exit_code == ExitCode.UNREACHABLE
+    assert Brought(plan).exit_code == ExitCode.OK
+
+
+def test_where_no_source_answers_the_hint_comes_before_what_each_place_has_heard() -> None:
+    def answer(name: str, call: Call) -> Reply:
+        if call.module == "fleet_weights":
+            return {"folders": [{"path": "/srv/m", "room": {"free": GIB}}]}
+        return {
+            "failed": True,
+            "reason": "route",
+            "msg": f"HF: no answer ({name})",
+            "hint": "give a route\nMS: neither",
+        }
+
+    access, model = Access(FakeTransport(answer), lambda host: None), Model("org/m", "main", "/srv/m", (A,), ("serve",))
+    with Contact(access, [A]) as contact, pytest.raises(HostUnreachable) as caught:
+        look([model], contact, access, SyncOptions())
+    assert render_error(caught.value).splitlines() == [
+        "error: no source answers for org/m@main, neither a nor this controller has reached one",
+        "  hint: give a route",
+        "        a: HF: no answer (a)",
+        "        a: MS: neither",
+        "        this controller: HF: no answer (localhost)",
+        "        this controller: MS: neither",
+    ]
+
+
+def test_a_damaged_seal_is_told_in_the_plan_and_replaced() -> None:
+    sealed = {"name": "m", "files": [{"path": "a", "size": 1, "sha256": "0" * 64}]}
+    damaged = {**sealed, "files": [{**sealed["files"][0], "path": "../a"}]}  # type: ignore[dict-item]
+
+    def answer(name: str, call: Call) -> Reply:
+        text = json.dumps(damaged if name == "b" else sealed)
+        return {"folders": [{"path": "/srv/m", "manifest": text, "content": True, "room": {"free": GIB}}]}
+
+    access, model = Access(FakeTransport(answer), lambda host: None), Model("org/m", "main", "/srv/m", (A, B), ("s",))
+    with Contact(access, [A, B]) as contact:
+        plan = look([model], contact, access, SyncOptions(check=True))
+    assert [row.host for row in plan.models[0].waiting] == ["b"]
+    assert any("'../a' is no path inside the folder" in line for line in sync_lines(plan, "c"))
+
+
+def test_a_host_that_shares_its_storage_is_through_only_where_it_sees_the_very_content() -> None:
+    texts = {
+        name: json.dumps({"name": "m", "files": [{"path": "a", "size": size, "sha256": "0" * 64}]})
+        for name, size in (("a", 1), ("b", 2))
+    }
+
+    def answer(name: str, call: Call) -> Reply:
+        return {"folders": [{"path": "/srv/m", "manifest": texts[name]}]}
+
+    rows = [HostRow(name, SHARES, by="c") for name in "ab"]
+    wanted_digest = parse(texts["a"], Where()).digest
+    with Contact(Access(FakeTransport(answer), lambda host: None), [A, B]) as contact:
+        again = relooked(plan_of(*rows).models[0], contact, wanted_digest)
+    assert [row.state for row in again.rows] == [HOLDS, SHARES]
+
+
 def test_storage_that_hosts_share_brings_the_engines_own_option() -> None:
     alone = HostRow("a", LACKS, needs=GIB)
     assert prefetch_note(plan_of(alone).models[0]) == ""
@@ -129,11 +215,14 @@ NOW = 1_000_000.0
         (Entry("a", "/w/.m.part", PARTIAL, 1, touched=NOW - 3600), False),
         (Entry("a", "/w/l", LINK, 0, leads_to="used"), False),
         (Entry("a", "/w/l", LINK, 0, leads_to="gone"), True),
+        (Entry("a", "/w/l", LINK, 0, leads_to="/data/by-hand"), False),
+        (Entry("a", "/w/l", LINK, 0, leads_to="unsealed"), False),
     ],
 )
 def test_prune_takes_only_what_nobody_uses_and_what_it_knows(entry: Entry, goes: bool) -> None:
     used = Entry("a", "/w/used", SEALED, 1, users=("serve",))
-    assert (entry in unused(Shelf((used, entry)), now=NOW)) is goes
+    unsealed = Entry("a", "/w/unsealed", UNSEALED, 1)
+    assert (entry in unused(Shelf((used, unsealed, entry)), now=NOW)) is goes
 
 
 def test_an_engine_reads_the_cast_and_the_download_stays_where_it_was() -> None:
@@ -177,7 +266,7 @@ def test_a_rate_is_bytes_a_second(text: str, rate: int) -> None:
     assert rate_of(text) == rate
 
 
-@pytest.mark.parametrize("text", ["fast", "0", "-1M", "1 GB"])
+@pytest.mark.parametrize("text", ["fast", "0", "0.4", "-1M", "1 GB"])
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is no rate"):
         rate_of(text)

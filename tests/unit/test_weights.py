@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 import struct
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -16,6 +19,7 @@ import pytest
 from r1fleet.agent.context import Context
 from r1fleet.agent.soundness import problems
 from r1fleet.errors import HostFailed, HostUnreachable, Where
+from r1fleet.events import Event, Step
 from r1fleet.local.session import LocalSession
 from r1fleet.modules import fleet_publish
 from r1fleet.transport import Become, Call, Completed, Reply
@@ -33,12 +37,15 @@ class FolderHost:
         self.name = name
         self.root = root
         self.agent = LocalSession(name)
-        self.lost = False
+        self.lost = self.stuck = False
+        self.slow = 0.0
         self.sent: list[str] = []
 
     def submit(self, call: Call, on_output: Callable[[str], None] | None = None) -> Future[Reply]:
         if self.lost:
             raise HostUnreachable("gone", where=Where(host=self.name))
+        if self.stuck and call.module == "copy":
+            return Future()
         blobs = tuple(replace(blob, open=self._noted(blob.sha256, blob.open)) for blob in call.blobs)
         return self.agent.submit(replace(call, args=self._moved(call.args), blobs=blobs), on_output)
 
@@ -63,6 +70,7 @@ class FolderHost:
     def _noted(self, sha256: str, opened: Callable[[], Any]) -> Callable[[], Any]:
         def note() -> Any:
             self.sent.append(sha256)
+            time.sleep(self.slow)
             return opened()
 
         return note
@@ -201,8 +209,39 @@ def test_an_unsound_source_is_refused_before_anything_is_sent(hosts: list[Folder
     assert hosts[1].sent == []
 
 
+def test_a_damaged_seal_on_a_target_is_replaced_with_its_folder(hosts: list[FolderHost]) -> None:
+    seal(hosts[0], config_json=b"{}")
+    folder = seal(hosts[1], config_json=b"{}")
+    (folder / MANIFEST).write_text((folder / MANIFEST).read_text().replace("config.json", "../config.json"))
+    assert sync_directory(hosts[0], PATH, hosts[1:2]).failed == ()
+    assert held(hosts[1]) == held(hosts[0])
+
+
+def test_a_copy_tells_how_far_it_is(hosts: list[FolderHost]) -> None:
+    seal(hosts[0], config_json=b"{}", model_bin=bytes(1000))
+    hosts[1].slow = 0.6
+    told: list[Event] = []
+    sync_directory(hosts[0], PATH, hosts[1:2], told.append)
+    running = [one.done for one in told if isinstance(one, Step) and one.state == "running"]
+    assert running[0] == 0
+    assert running[-1] > 0
+
+
+def test_ctrl_c_ends_a_copy_that_is_under_way(hosts: list[FolderHost]) -> None:
+    seal(hosts[0], config_json=b"{}")
+    hosts[1].stuck = True
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background has none
+    threading.Timer(0.3, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sync_directory(hosts[0], PATH, hosts[1:2])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not (hosts[1].root / PATH.lstrip("/")).exists()
+
+
 @pytest.mark.parametrize(
-    "path", ["../outside", "a/../../b", "/etc/passwd", "", ".", "./a", "a//b", "a/", "a\0b", MANIFEST]
+    "path", ["../outside", "a/../../b", "/etc/passwd", "", ".", "./a", "a//b", "a/", "a\0b", "a\ud800", MANIFEST]
 )
 def test_a_manifest_never_leads_out_of_its_folder(path: str) -> None:
     text = json.dumps({"name": "model", "files": [{"path": path, "size": 1, "sha256": "0" * 64}]})
@@ -217,6 +256,7 @@ def test_a_manifest_never_leads_out_of_its_folder(path: str) -> None:
         ([{"path": "a"}, {"path": "a/b"}], "'a' is a file, and 'a/b' lies in it"),
         ([{"path": "a", "link": "/etc/passwd"}], "is a link"),
         ([{"path": "a", "kind": "symlink"}], "is a link"),
+        ([{"path": "a", "size": float("inf")}], "damaged"),
     ],
 )
 def test_a_manifest_names_plain_files_once(rows: list[dict[str, Any]], told: str) -> None:

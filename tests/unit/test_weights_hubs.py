@@ -93,6 +93,14 @@ def test_a_server_that_knows_no_ranges_starts_again(fetching: Fetching) -> None:
     assert fetching.held() == tiny()
 
 
+def test_a_server_without_ranges_that_always_breaks_off_is_given_up(fetching: Fetching) -> None:
+    fetching.hub.put(MODEL, tiny())
+    fetching.hub.ranges = False
+    fetching.hub.faults = [Fault(f"/cdn/{MODEL}/{ONE}", cut_after=100_000, times=999)]
+    with pytest.raises(HostUnreachable, match="3 times in a row"):
+        fetching.fetch()
+
+
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 429])
 def test_a_hub_that_is_busy_is_asked_again(fetching: Fetching, status: int) -> None:
     fetching.hub.put(MODEL, tiny())

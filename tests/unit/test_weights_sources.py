@@ -53,8 +53,9 @@ def test_what_is_no_source_is_refused_with_what_would_be(text: str) -> None:
     assert refused.value.hint
 
 
-def test_a_password_in_an_address_is_refused_without_being_repeated() -> None:
+@pytest.mark.parametrize("scheme", ["https", "ftp"])
+def test_a_password_in_an_address_is_refused_without_being_repeated(scheme: str) -> None:
     with pytest.raises(UsageError) as refused:
-        parse_source("https://me:hf_secret@hub.lan", {})
+        parse_source(f"{scheme}://me:hf_secret@hub.lan", {})
     assert "hf_secret" not in str(refused.value)
     assert "HF_TOKEN" in str(refused.value)

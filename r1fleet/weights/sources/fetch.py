@@ -59,15 +59,15 @@ def fetch(
     lines: SimpleQueue[str | None] = SimpleQueue()
     future = session.submit(Call("fleet_fetch", _arguments(request), become=become), lines.put)
     future.add_done_callback(lambda _: lines.put(None))
+    state = "failed"
     try:
         for line in iter(lines.get, None):
             told.line(line)
-    except BaseException:
-        future.cancel()
-        told.ended("failed")
-        raise
-    reply = future.result()
-    told.ended("failed" if reply.get("failed") else "done")
+        reply = future.result()
+        state = "failed" if reply.get("failed") else "done"
+    finally:
+        future.cancel()  # does nothing where it has ended
+        told.ended(state)
     asking.refuse(session.name, reply)
     return _fetched(session, request, reply)
 

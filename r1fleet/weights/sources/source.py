@@ -117,13 +117,13 @@ def _endpoint(url: str, where: str) -> str:
     if "://" not in url:
         url = f"https://{url}"
     scheme, _, rest = url.partition("://")
-    if scheme not in ("http", "https") or not rest.strip("/"):
-        raise UsageError(f"{where} is no address of a hub: {url}", hint="write it as https://hub.example")
     if "@" in rest.partition("/")[0]:
         raise UsageError(
             f"{where} carries a password in its address",
             hint="put the token into HF_TOKEN or into the hub's token file",
         )
+    if scheme not in ("http", "https") or not rest.strip("/"):
+        raise UsageError(f"{where} is no address of a hub: {url}", hint="write it as https://hub.example")
     return url.rstrip("/")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from r1fleet.errors import FleetError, HostFailed, Where
+from r1fleet.errors import FleetError, HostFailed, HostUnreachable, Where
 from r1fleet.events import Note, Observer, Step
 from r1fleet.transport.protocol import Reply
 from r1fleet.weights.manifest import MANIFEST
@@ -38,6 +38,8 @@ class Drive:
         self._figures: dict[str, Figures] = {}
         self._starts: dict[str, int] = {}
         self._whole_at: float | None = None
+        self._mark: list[tuple[int, int]] = []
+        self._moved = time.monotonic()
 
     def begin(self, source: str, targets: Sequence[str], ground: Ground, observer: Observer) -> None:
         """Start the program on every host, and take up what an earlier time left."""
@@ -79,6 +81,8 @@ class Drive:
             self._observer(transfer(host, self._cargo.place, self._cargo.manifest, now, is_source=is_source))
             if now.error:
                 self._refuse(host, now.error)
+            elif not told["runs"] and now.idle:
+                self._refuse(host, f"nothing has come or gone for {self._settings.idle:.0f} s")
             elif not told["runs"] and not self._is_complete(host):
                 ended.append((host, str(told["log"])))
         for host, words in ended:
@@ -102,6 +106,9 @@ class Drive:
         waiting = [host for host in self._running() if not self._is_complete(host)]
         if not waiting:
             return True
+        if self._stands_still(waiting) and self._source in self._party.lost:
+            self._give_up(waiting)
+            return True
         if any(host not in self._party.lost for host in waiting):
             self._whole_at = None
             return False
@@ -109,6 +116,20 @@ class Drive:
             self._whole_at = time.monotonic()
             self._observer(Note(f"all others have everything; waiting for {' '.join(waiting)}", "warning"))
         return time.monotonic() - self._whole_at > self._settings.patience
+
+    def _stands_still(self, waiting: Sequence[str]) -> bool:
+        """Tell whether nothing has come anywhere for as long as a lost host is waited for."""
+        seen = [self._figures.get(host, Figures()) for host in waiting]
+        mark = [(one.done, one.verified) for one in seen]
+        if mark != self._mark:
+            self._mark, self._moved = mark, time.monotonic()
+        return time.monotonic() - self._moved > self._settings.patience
+
+    def _give_up(self, waiting: Iterable[str]) -> None:
+        what = f"{self._source}, from which it comes, was lost, and no other host has what is missing"
+        for host in waiting:
+            hint = f"what has come stays: run it again once {self._source} is back"
+            self._fail(host, HostUnreachable(what, where=Where(host=host), hint=hint))
 
     def _publish(self) -> None:
         """Close every host's part and give the staged set its name; then nothing of the transfer is left."""

@@ -117,8 +117,7 @@ def _refuse_others(ground: Ground) -> None:
             raise LockHeld(
                 "another set is on its way to this host",
                 where=Where(host=host),
-                hint="wait for that sync, or run it again to follow it; stop it with "
-                f"`systemctl stop 'r1fleet-swarm-{told['others'][0]}-*'` on its hosts",
+                hint="wait for it, or run that sync again to follow it; r1fleet sync --stop ends it",
             )
 
 

@@ -33,7 +33,9 @@ class Handout:
         """Go on with the groups that the source has from an earlier time."""
         if not numbers:
             return
-        taken = self._of_source(self._party.ask("take", {self._source: {"numbers": sorted(numbers)}}))
+        taken = self._party.ask("take", {self._source: {"numbers": sorted(numbers)}})[self._source]
+        if isinstance(taken, FleetError):
+            raise taken  # without them, files would be handed out a second time
         for group in taken["groups"]:
             self._divider.take(row["path"] for row in group["files"])
         self._divider.forget()

@@ -81,7 +81,7 @@ def configuration(
         "folder": cargo.folder if is_source else staging(cargo.place, cargo.manifest),
         "reuse": [] if is_source else [cargo.place, *settings.reuse],
         "address": member.address,
-        "interface": member.interface,
+        "interface": "" if ":" in member.address else member.interface,  # IPv6: any address of it could be taken
         "first_port": settings.first_port,
         "sessions": settings.sessions,
         "rate": settings.rate,

@@ -30,7 +30,7 @@ class Figures:
 
 def figures(parts: Sequence[dict[str, Any]]) -> Figures:
     """Add up what the parts of one host have written; one that has written nothing yet counts nothing."""
-    told = [part for part in parts if part]
+    told = [part for part in parts if "state" in part]
     return Figures(
         done=sum(part["done"] for part in told),
         received=sum(part["received"] for part in told),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,13 +90,11 @@ class Swarm:
     def finish(self) -> tuple[HostOutcome, ...]:
         """Wait until every target has published the whole set, or cannot; one outcome a target, in their order."""
         self._close()
-        with ThreadPoolExecutor(1) as pool:
-            streaming = pool.submit(self._stream) if self._streamed else None
-            if self._drive is not None:
-                self._thread.join()
-                self._outcomes.update(self._drive.outcomes)
-            if streaming is not None:
-                self._outcomes.update({outcome.host: outcome for outcome in streaming.result()})
+        if self._streamed:
+            self._outcomes.update({outcome.host: outcome for outcome in self._stream()})
+        if self._drive is not None:
+            self._thread.join()
+            self._outcomes.update(self._drive.outcomes)
         if self._failure is not None:
             raise self._failure
         return tuple(self._outcomes.get(target.name) or _left(target.name) for target in self._targets)
