@@ -17,6 +17,7 @@ COLLECTIONS = (
     "ansible.legacy.",
     "ansible.posix.",
     "community.general.",
+    "ansible.netcommon.",
     "ansible.utils.",
     "community.crypto.",
 )

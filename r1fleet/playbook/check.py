@@ -40,12 +40,13 @@ _SAMPLES = {
     "bytes": "1",
     "jsonarg": "{}",
 }
-_ADDRESSES = "write addresses out in the inventory, or take them from facts (`ansible_facts.default_ipv4`)"
 REFUSED_FILTERS = {
-    "json_query": "use `selectattr`, `map(attribute=...)` and `dict2items`",
+    "json_query": "it needs jmespath beside r1fleet: pip install 'r1fleet[jmespath]'; or use `selectattr` and `map`",
     "vault": "only ansible-vault encrypts; encrypted values are read as they are",
     "unvault": "encrypted values and files are read as they are",
-    **dict.fromkeys(("ipaddr", "ipv4", "ipv6", "ipwrap", "ipsubnet", "nthhost", "ipmath"), _ADDRESSES),
+    **dict.fromkeys(
+        ("hwaddr", "macaddr", "slaac"), "of these filters r1fleet has ipaddr, ipv4, ipv6, ipwrap, ipsubnet, nthhost"
+    ),
 }
 _NO_PLUGINS = "docs/playbooks.md lists those that are here; plugins of roles and collections are not loaded"
 _EXPRESSIONS = ("until", "changed_when", "failed_when")
@@ -136,7 +137,7 @@ def unknown_names(tree: nodes.Template) -> Iterator[tuple[int, str, str]]:
     known = environment()
     for used in tree.find_all((nodes.Filter, nodes.Test)):
         table, kind = (known.filters, "filter") if isinstance(used, nodes.Filter) else (known.tests, "test")
-        name = _stem(used.name)
+        name = _stem(used.name) if used.name not in table else used.name
         if name not in table and name in REFUSED_FILTERS:
             yield used.lineno, f"{kind} {used.name!r} is not supported", REFUSED_FILTERS[name]
         elif name not in table:

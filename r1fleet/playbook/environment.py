@@ -18,6 +18,8 @@ from jinja2.utils import missing as jinja_missing
 
 from r1fleet.errors import Where
 from r1fleet.playbook.filters import FILTERS
+from r1fleet.playbook.filters_query import QUERY_FILTERS
+from r1fleet.playbook.filters_subnets import IN_COLLECTIONS
 from r1fleet.playbook.lazy import OMIT, plain
 from r1fleet.playbook.lookups import GLOBALS
 from r1fleet.playbook.scope import MISSING, Scope
@@ -122,6 +124,8 @@ class ValueEnvironment(jinja2.Environment):
         self.filters.update({name: _unrolled(self.filters[name]) for name in _UNROLLED})
         for functions in (self.filters, FILTERS):
             _equip(self.filters, functions)
+        self.filters.update({name: _strict(function) for name, function in IN_COLLECTIONS.items()})
+        self.filters.update({f"community.general.{name}": self.filters[name] for name in QUERY_FILTERS})
         _equip(self.tests, dict[str, Any](self.tests))
         _equip(self.tests, TESTS)
         self.globals.update(GLOBALS)

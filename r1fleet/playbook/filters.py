@@ -20,6 +20,8 @@ from jinja2.runtime import Undefined
 from r1fleet.playbook.filters_crypt import password_hash
 from r1fleet.playbook.filters_lists import LIST_FILTERS, flatten
 from r1fleet.playbook.filters_numbers import NUMBER_FILTERS
+from r1fleet.playbook.filters_query import QUERY_FILTERS
+from r1fleet.playbook.filters_subnets import ADDRESS_FILTERS
 from r1fleet.playbook.filters_text import TEXT_FILTERS, FilterError
 from r1fleet.playbook.lazy import plain
 
@@ -206,6 +208,8 @@ def file_glob(pattern: str) -> list[str]:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
+    **ADDRESS_FILTERS,
+    **QUERY_FILTERS,
     **TEXT_FILTERS,
     **NUMBER_FILTERS,
     **LIST_FILTERS,

@@ -46,8 +46,10 @@ def refused(project: Project, tasks: str, line: int = 4) -> str:
         ("    - copy: {dest: /x, src: a, content: b}", ("mutually exclusive",)),
         ("    - copy: {dest: /x, _entries: []}", ("'_entries' is not for playbooks",)),
         ("    - debug: {msg: '{{ x | combinee }}'}", ("unknown filter 'combinee'", "did you mean 'combine'?")),
-        ("    - debug: {msg: \"{{ x | json_query('a') }}\"}", ("filter 'json_query' is not supported", "selectattr")),
-        ("    - debug: {msg: '{{ x | ansible.utils.ipaddr }}'}", ("'ansible.utils.ipaddr' is not supported",)),
+        (
+            "    - debug: {msg: '{{ x | ansible.netcommon.hwaddr }}'}",
+            ("'ansible.netcommon.hwaddr' is not supported", "ipaddr"),
+        ),
         ("    - debug: {msg: '{{ x is definded }}'}", ("unknown test 'definded'", "did you mean 'defined'?")),
         ("    - debug: {msg: \"{{ lookup('enw', 'X') }}\"}", ("unknown lookup 'enw'", "did you mean 'env'?")),
         ("    - debug: {msg: '{{ x'}", ("template error",)),
