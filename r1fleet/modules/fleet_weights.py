@@ -29,9 +29,22 @@ def _folder(path: str) -> dict[str, Any]:
             "staged": sum(staged),
             "room": _folders.room(path),
             "problem": "",
+            "link": _link(path),
         }
     except OSError as error:
         return {"path": path, "problem": "%s: %s" % (error.filename or path, error.strerror)}
+
+
+def _link(path: str) -> str | None:
+    """Return where the name without a revision leads: "" where it is not there, None where it is no link or no name."""
+    folder, name = os.path.split(path)
+    plain, at, _ = name.rpartition("@")
+    try:
+        return os.readlink(os.path.join(folder, plain)) if at and plain else None
+    except FileNotFoundError:
+        return ""
+    except OSError:
+        return None
 
 
 def _has_content(path: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -74,14 +75,14 @@ def bring(
         for note in _notes(plan):
             observer(note)
         prepares = options.plan_of is not None and any(one.model.prepared for one in plan.models)
-        if not plan.moves and not prepares:
+        if not plan.moves and not prepares and not any(map(plan.lacks_link, plan.models)):
             return Brought(plan, tuple(_stands(one) for one in plan.models), plan.errors)
         _refuse(plan)
         if options.check:
             for note in _Bringing(Ways(contact, access, observer, options)).pending(plan):
                 observer(note)
             return Brought(plan, (), plan.errors)
-        with held(contact, list(contact.sessions), options.by):
+        with held(contact, list(contact.sessions), options.by), _said_to_stay():
             return _carried_out(plan, _Bringing(Ways(contact, access, observer, options)))
 
 
@@ -90,7 +91,7 @@ def _carried_out(plan: SyncPlan, bringing: _Bringing) -> Brought:
     errors = list(plan.errors)
     for one in plan.models:
         try:
-            synced = bringing.bring(one) if one.moves else _stands(one)
+            synced = bringing.bring(one) if one.moves else bringing.stand(one, plan)
             done.append(synced)
             done += bringing.prepare(one, synced)
         except Interrupted:
@@ -98,6 +99,16 @@ def _carried_out(plan: SyncPlan, bringing: _Bringing) -> Brought:
         except FleetError as error:
             errors.append(error)
     return Brought(plan, tuple(done), tuple(errors))
+
+
+@contextmanager
+def _said_to_stay() -> Iterator[None]:
+    """Say what Ctrl-C leaves."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        what = "ended before every host had everything; what has come stays"
+        raise Interrupted(what, hint="r1fleet sync goes on there") from None
 
 
 def _notes(plan: SyncPlan) -> Iterator[Note]:
@@ -153,6 +164,12 @@ class _Bringing:
             self._flip(plan.model)
         return synced
 
+    def stand(self, plan: ModelPlan, whole: SyncPlan) -> Synced:
+        """Leave what is there, and give it the link that an earlier sync did not come to."""
+        if whole.lacks_link(plan) and self._flip(plan.model):
+            self._observer(Note(f"the link to {plan.model.path} was not there, or led elsewhere: it leads there now"))
+        return _stands(plan)
+
     def prepare(self, plan: ModelPlan, synced: Synced) -> Iterator[Synced]:
         """Make of the download what engines read: on one host, sealed, and from there on all others."""
         holding = [outcome.host for outcome in synced.outcomes if outcome.error is None]
@@ -164,8 +181,10 @@ class _Bringing:
                 yield self._derived(one, source, holding)
 
     def pending(self, plan: SyncPlan) -> Iterator[Note]:
-        """Tell what is still to be made of downloads."""
+        """Tell what is still to be linked, and to be made of downloads."""
         for one in plan.models:
+            if plan.lacks_link(one):
+                yield Note(f"then the link to {one.model.path}, which is not there, or leads elsewhere")
             hosts = [row.host for row in one.rows if row.state == HOLDS]
             for derived in self._wanted(one.model) if one.model.prepared else ():
                 if one.moves or not one.manifest or not holders(self._contact, hosts, derived, one.manifest):
@@ -194,17 +213,19 @@ class _Bringing:
         outcomes.update(self._ways.distribute(one.folder, manifest, host, lacking))
         return Synced(one.folder, manifest.digest, tuple(outcomes[name] for name in hosts if name in outcomes))
 
-    def _flip(self, model: Model) -> None:
-        """Let the name without a revision lead to what every host now has."""
+    def _flip(self, model: Model) -> bool:
+        """Let the name without a revision lead to what every host now has; tell whether it does everywhere."""
         path = PurePosixPath(model.path)
         name, at, _ = path.name.rpartition("@")
         if not at or not model.repository:
-            return
+            return True
         given = {"path": str(path.with_name(name)), "src": path.name, "state": "link", "force": False, "follow": False}
         answers = self._contact.ask_all("file", dict.fromkeys([host.name for host in model.hosts], given))
         for host, answer in answers.items():
             if isinstance(answer, FleetError):
-                self._observer(Note(f"the link {given['path']} stays as it is: {answer.what}", "warning", host))
+                later = "; the next sync sets it" if isinstance(answer, HostUnreachable) else ""
+                self._observer(Note(f"the link {given['path']} stays as it is: {answer.what}{later}", "warning", host))
+        return not any(isinstance(answer, FleetError) for answer in answers.values())
 
     def _unchanged(self, row: HostRow) -> HostOutcome:
         """Say what became of a host to which nothing was sent."""

@@ -209,6 +209,7 @@ class _Looking:
                 Room(room.get("free", 0), room.get("kind", ""), room.get("source", ""), bool(room.get("read_only"))),
                 problem=told.get("problem", "") or "",
                 fault=self._damaged.get(host, ""),
+                link=told.get("link"),
             )
 
     def _state(self, told: Mapping[str, Any], held: Manifest | None, digest: str | None) -> str:

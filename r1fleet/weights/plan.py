@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from r1fleet.errors import FleetError
@@ -38,7 +39,8 @@ class HostRow:
     """One host of one model: what it has of it, how many bytes it still needs, and the room it has for them.
 
     ``by`` names the host that receives in its place, where both see the same storage; ``fault`` is what is wrong with
-    its seal, which a new one replaces; a ``problem`` is in the way.
+    its seal, which a new one replaces; a ``problem`` is in the way. ``link`` says where the name without a revision
+    leads: empty where it is not there, None where there is none to be.
     """
 
     host: str
@@ -49,6 +51,7 @@ class HostRow:
     by: str = ""
     problem: str = ""
     fault: str = ""
+    link: str | None = None
 
     @property
     def waits(self) -> bool:
@@ -116,6 +119,12 @@ class SyncPlan:
     def moves(self) -> bool:
         """Whether anything has to move."""
         return any(one.moves for one in self.models)
+
+    def lacks_link(self, one: ModelPlan) -> bool:
+        """Whether every host holds a model, and on one its link leads neither there nor to another of the plan."""
+        known = {PurePosixPath(each.model.path).name for each in self.models}
+        astray = (row.link is not None and row.link not in known for row in one.rows)
+        return one.model.repository and all(row.state == HOLDS for row in one.rows) and any(astray)
 
     def as_json(self) -> dict[str, Any]:
         """Turn into plain data."""

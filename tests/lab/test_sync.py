@@ -125,6 +125,9 @@ def test_one_download_reaches_every_host_and_a_second_sync_moves_nothing(fleet: 
     assert fleet.on("h1", f"ls -A {SHELF}").split() == ["org--model", "org--model@main"]
 
     fleet.hub.asked.clear()
+    fleet.on("h2", f"ln -sfn org--model@older {SHELF}/org--model")  # as if the first had been cut off before its end
+    assert "leads there now" in fleet.run("sync").stdout
+    assert fleet.on("h2", f"readlink {SHELF}/org--model") == "org--model@main"
     again = fleet.run("sync")
     assert again.returncode == 0
     assert "nothing to do" in again.stdout

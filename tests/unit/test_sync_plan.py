@@ -12,7 +12,7 @@ from r1fleet.cli.sync import _refuse_one_folder_for_many, rate_of
 from r1fleet.command import cmd
 from r1fleet.console.errors import render_error
 from r1fleet.console.weights import sync_lines
-from r1fleet.errors import ExitCode, HostFailed, HostUnreachable, SpecError, UsageError, Where
+from r1fleet.errors import ExitCode, HostFailed, HostUnreachable, Interrupted, SpecError, UsageError, Where
 from r1fleet.inventory import Host
 from r1fleet.runtimes.once import once
 from r1fleet.spec import Deployment, resolve
@@ -28,6 +28,7 @@ from r1fleet.weights import (
     ModelPlan,
     Synced,
     SyncPlan,
+    bring,
     chosen,
     models_of,
     parse,
@@ -176,6 +177,42 @@ def test_a_host_that_shares_its_storage_is_through_only_where_it_sees_the_very_c
     with Contact(Access(FakeTransport(answer), lambda host: None), [A, B]) as contact:
         again = relooked(plan_of(*rows).models[0], contact, wanted_digest)
     assert [row.state for row in again.rows] == [HOLDS, SHARES]
+
+
+@pytest.mark.parametrize(
+    ("links", "is_lacking"),
+    [
+        (("org--m@main", "org--m@main"), False),
+        (("org--m@main", ""), True),
+        (("org--m@older", "org--m@main"), True),
+        (("org--m@other", "org--m@main"), False),
+        ((None, None), False),
+    ],
+)
+def test_a_link_that_leads_to_nothing_of_the_plan_is_set_once_all_hold_the_model(
+    links: tuple[str | None, ...], is_lacking: bool
+) -> None:
+    rows = tuple(HostRow(name, HOLDS, link=link) for name, link in zip("ab", links, strict=True))
+    model = Model("org/m", "main", "/srv/org--m@main", (A, B), ("serve",))
+    other = ModelPlan(replace(model, path="/srv/org--m@other"), 0, ())
+    plan = SyncPlan((ModelPlan(model, 0, rows), other))
+    assert plan.lacks_link(plan.models[0]) is is_lacking
+    waiting = replace(plan.models[0], rows=(*rows, HostRow("c", LACKS, link="")))
+    assert not plan.lacks_link(waiting)
+
+
+def test_ctrl_c_says_what_stays() -> None:
+    def answer(name: str, call: Call) -> Reply:
+        if call.module == "fleet_fetch":
+            raise KeyboardInterrupt
+        files = [{"path": "a", "size": 1, "sha256": "0" * 64}]
+        listed = {"commit": "", "origin": "hf", "files": files, "left_out": [], "acquired": True}
+        return {"folders": [{"path": "/srv/m", "room": {"free": GIB}}], **listed}
+
+    transport, model = FakeTransport(answer), Model("org/m", "main", "/srv/m", (A,), ("serve",))
+    with pytest.raises(Interrupted, match="what has come stays"):
+        bring([model], Access(transport, lambda host: None), lambda event: None, SyncOptions())
+    assert [call.args["action"] for _, call in transport.calls if call.module == "fleet_lock"] == ["acquire", "release"]
 
 
 def test_storage_that_hosts_share_brings_the_engines_own_option() -> None:
