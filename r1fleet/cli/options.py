@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -90,6 +91,20 @@ def confirm(what: str, *, yes: bool) -> None:
         raise UsageError(f"to {what} needs a yes", hint="--yes, where nobody can be asked")
     if not typer.confirm(f"{what[0].upper()}{what[1:]}?", err=True):
         raise Declined("nothing was changed")
+
+
+def question(option: str) -> Callable[[str], str]:
+    """Return how to ask the user on the terminal, for an option that needs an answer."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"{option} asks, and nobody can be asked here", hint="run it in a terminal")
+    return _answer
+
+
+def _answer(text: str) -> str:
+    try:
+        return input(text)
+    except EOFError:
+        return ""
 
 
 def listed(given: list[str] | None) -> tuple[str, ...]:

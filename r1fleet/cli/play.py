@@ -13,7 +13,7 @@ from r1fleet.cli.extra_vars import parse_extra_vars
 from r1fleet.console import renderer
 from r1fleet.errors import UsageError
 from r1fleet.inventory import Inventory, load
-from r1fleet.playbook import Options, Playbook, exit_code, list_hosts, list_tasks, load_playbook, run
+from r1fleet.playbook import Options, Playbook, exit_code, list_hosts, list_tags, list_tasks, load_playbook, run
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -54,6 +54,7 @@ def play(
         str | None,
         typer.Option("--start-at-task", metavar="NAME", help="Begin at the task of this name.", show_default=False),
     ] = None,
+    step: Annotated[bool, typer.Option("--step", help="Ask before each task whether it is to be done.")] = False,
     task_timeout: Annotated[
         float | None,
         typer.Option("--task-timeout", metavar="SECONDS", help="Seconds that any task may take.", show_default=False),
@@ -62,6 +63,7 @@ def play(
         bool, typer.Option("--force-handlers", help="Run notified handlers even when a task failed.")
     ] = False,
     only_tasks: Annotated[bool, typer.Option("--list-tasks", help="List the tasks and exit.")] = False,
+    only_tags: Annotated[bool, typer.Option("--list-tags", help="List the tags and exit.")] = False,
     only_hosts: Annotated[bool, typer.Option("--list-hosts", help="List the hosts and exit.")] = False,
     syntax_check: Annotated[bool, typer.Option("--syntax-check", help="Check the playbook and exit.")] = False,
     output: options.Output = "auto",
@@ -82,6 +84,7 @@ def play(
         forks=forks,
         extra_vars=extra,
         start_at_task=start_at_task,
+        step=options.question("--step") if step else None,
         become=become or become_user is not None,
         become_user=become_user,
         become_password=options.secret("sudo password") if ask_become else None,
@@ -90,8 +93,8 @@ def play(
         force_handlers=force_handlers,
         verbosity=verbose,
     )
-    if syntax_check or only_tasks or only_hosts:
-        return _show(read, cluster, chosen, tasks=only_tasks, hosts=only_hosts)
+    if syntax_check or only_tasks or only_tags or only_hosts:
+        return _show(read, cluster, chosen, tasks=only_tasks, tags=only_tags, hosts=only_hosts)
     password = options.secret("SSH password") if ask_password else None
     way = connector(accept_new=accept_new, password=password, modules=read.library.sources)
     try:
@@ -110,7 +113,7 @@ def _cluster(inventories: list[Path]) -> Inventory:
     return load(inventories[0]) if inventories else Inventory("localhost", None, {}, {})
 
 
-def _show(read: Playbook, cluster: Inventory, chosen: Options, *, tasks: bool, hosts: bool) -> int:
+def _show(read: Playbook, cluster: Inventory, chosen: Options, *, tasks: bool, tags: bool, hosts: bool) -> int:
     typer.echo(f"playbook: {read.path}")
     for name, members in list_hosts(read, cluster, chosen) if hosts else ():
         typer.echo(f"  play {name}: {len(members)} hosts")
@@ -120,4 +123,6 @@ def _show(read: Playbook, cluster: Inventory, chosen: Options, *, tasks: bool, h
         typer.echo(f"  play {name}:")
         for task in listed:
             typer.echo(f"    {task.name}  tags: {', '.join(task.tags) or 'none'}")
+    for name, found in list_tags(read, cluster, chosen) if tags else ():
+        typer.echo(f"  play {name}: {', '.join(found) or 'no tags'}")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shlex
 from typing import Any
 
 from r1fleet.agent.context import Context
@@ -30,9 +31,7 @@ def run(ctx: Context) -> dict[str, Any]:
     """Compare with /proc/modules and the start-up folders, and act on what differs."""
     args = ctx.args
     wanted = args["state"] == "present"
-    changed = wanted is not is_loaded(args["name"])
-    if changed and not ctx.check:
-        _probe(ctx, wanted=wanted)
+    changed = wanted is not is_loaded(args["name"]) and _probe(ctx, wanted=wanted)
     if args["persistent"] != "disabled":
         changed = _persist(ctx) or changed
     reply = {name: args[name] for name in ("name", "params", "state")}
@@ -48,11 +47,18 @@ def is_loaded(name: str) -> bool:
     return any(line.rpartition("/")[2].replace("-", "_") == plain + ".ko" for line in builtin.splitlines())
 
 
-def _probe(ctx: Context, *, wanted: bool) -> None:
-    words = [ctx.args["name"], *ctx.args["params"].split()] if wanted else ["-r", ctx.args["name"]]
+def _probe(ctx: Context, *, wanted: bool) -> bool:
+    """Load or unload, in check mode by a dry run; tell whether that did it."""
+    name = ctx.args["name"]
+    words = ["-n"] if ctx.check else []
+    words += [name, *shlex.split(ctx.args["params"])] if wanted else ["-r", name]
     done = ctx.run([ctx.need("modprobe"), *words], locale="C")
     if done.rc:
-        ctx.fail(done.error.strip() or "modprobe failed", rc=done.rc, name=ctx.args["name"])
+        ctx.fail(done.error.strip() or "modprobe failed", rc=done.rc, name=name)
+    if wanted and not ctx.check and not is_loaded(name):
+        ctx.warn("modprobe {} succeeded, and the kernel does not list the module as loaded".format(name))
+        return False
+    return True
 
 
 def _persist(ctx: Context) -> bool:

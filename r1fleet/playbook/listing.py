@@ -51,6 +51,12 @@ def list_tasks(playbook: Playbook, inventory: Inventory, options: Options) -> li
     return plays
 
 
+def list_tags(playbook: Playbook, inventory: Inventory, options: Options) -> list[tuple[str, tuple[str, ...]]]:
+    """Return each play's name with the tags of its tasks, sorted."""
+    plays = list_tasks(playbook, inventory, options)
+    return [(name, tuple(sorted({tag for task in tasks for tag in task.tags}))) for name, tasks in plays]
+
+
 def _tasks(nodes: Sequence[Node]) -> Iterator[Task]:
     for node in nodes:
         if isinstance(node, Block):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from r1fleet.playbook.stepping import Question
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -19,6 +21,7 @@ class Options:
     forks: int = 64
     extra_vars: Mapping[str, Any] = field(default_factory=dict)
     start_at_task: str | None = None
+    step: Question | None = None  # how the user is asked before each task
     become: bool = False
     become_user: str | None = None
     become_password: str | None = field(default=None, repr=False)

@@ -17,8 +17,10 @@ from r1fleet.playbook.board import Board
 from r1fleet.playbook.includes import Includes
 from r1fleet.playbook.inherit import as_tuple
 from r1fleet.playbook.interruption import interruption
+from r1fleet.playbook.keywords import nearest
 from r1fleet.playbook.kinds import described
 from r1fleet.playbook.lazy import OMIT
+from r1fleet.playbook.listing import list_tasks
 from r1fleet.playbook.lookups_files import find_file
 from r1fleet.playbook.model import Play, Playbook, Settings, Task
 from r1fleet.playbook.options import Options
@@ -62,7 +64,13 @@ def run(playbook: Playbook, inventory: Inventory, transport: Transport, observer
         )
         observer(recap)
     if not state.starting:
-        raise PlaybookError(f"no task is called {options.start_at_task!r}", hint="--list-tasks shows the names")
+        names = [task.name for _, tasks in list_tasks(playbook, inventory, options) for task in tasks]
+        hint = nearest(str(options.start_at_task), names) or "--list-tasks shows the names"
+        raise PlaybookError(f"no task is called {options.start_at_task!r}", hint=hint)
+    if options.tags and not any(tasks for _, tasks in list_tasks(playbook, inventory, options)):
+        observer(
+            Note(f"no task has a tag of --tags {','.join(options.tags)}; --list-tags shows those there are", "warning")
+        )
     return recap
 
 
@@ -106,7 +114,10 @@ class _Runner:
         name = str(render(play.name, scope_of_play(self._run, play)))
         if not hosts:
             self._run.observer(PlayStarted(name, ()))
-            self._run.observer(Note("no hosts matched", "warning"))
+            beside = (
+                "" if self._run.inventory.path else ": -i FILE names an inventory, without one there is only localhost"
+            )
+            self._run.observer(Note(f"no hosts matched{beside}", "warning"))
             return True
         for host in hosts:
             host.turns = {}

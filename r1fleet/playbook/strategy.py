@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from r1fleet.errors import FleetError
 from r1fleet.events import Note
@@ -18,6 +19,7 @@ from r1fleet.playbook.model import Block, Node, Task
 from r1fleet.playbook.outcome import Outcome, failure
 from r1fleet.playbook.perform import Performer
 from r1fleet.playbook.state import HostState, RunState
+from r1fleet.playbook.stepping import Stepping
 from r1fleet.playbook.tags import chosen
 from r1fleet.playbook.templating import render_number, render_text
 from r1fleet.playbook.variables import scope_of
@@ -48,6 +50,7 @@ class Strategy:
         self._board = board
         self._meta = Meta(run, performer.sessions, self.flush)
         self._throttles: dict[int, asyncio.Semaphore] = {}
+        self._stepping = Stepping(run.options.step)
 
     async def section(self, nodes: Sequence[Node], hosts: Hosts) -> None:
         """Run one section of a play, then the handlers that it notified."""
@@ -90,7 +93,7 @@ class Strategy:
     def _window(self, nodes: deque[Node], hosts: Hosts) -> list[Task]:
         """Take the chosen tasks from the front that may go ahead together."""
         found: list[Task] = []
-        if self._run.current.play.keyword("max_fail_percentage") is not None:
+        if self._stepping.asks or self._run.current.play.keyword("max_fail_percentage") is not None:
             return found
         while (
             nodes
@@ -160,7 +163,9 @@ class Strategy:
         """Tell whether tags, or --start-at-task, let a task run."""
         run = self._run
         if not run.starting:
-            run.starting = run.options.start_at_task in {str(task.name), self._board.title(task, state)}
+            wanted = run.options.start_at_task or ""
+            titles = (str(task.name), self._board.title(task, state))
+            run.starting = wanted in titles or any(fnmatchcase(title, wanted) for title in titles)
             if not run.starting:
                 return False
         if not task.settings.tags and not run.options.tags and not run.options.skip_tags:
@@ -170,6 +175,8 @@ class Strategy:
         return chosen(tags, run.options.tags, run.options.skip_tags)
 
     async def _task(self, task: Task, hosts: Hosts, *, rescuable: bool = False) -> None:
+        if task.action != "meta" and not await self._stepping.agreed(self._board.title(task, hosts[0])):
+            return
         self._board.started(task, hosts[0])
         if task.action == "meta":
             await self._meta.perform(task, hosts)

@@ -43,16 +43,25 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Program) ->
         monkeypatch.setattr(modprobe, name, str(tmp_path / folder))
     program(
         "modprobe",
-        f"""[ "$1" != nothing ] || {{ echo "FATAL: Module nothing not found" >&2; exit 1; }}
+        f"""dry=no; [ "$1" != -n ] || {{ dry=yes; shift; }}
+[ "$1" != nothing ] || {{ echo "FATAL: Module nothing not found" >&2; exit 1; }}
+[ $dry = no ] && [ "$1" != silent ] || exit 0
 if [ "$1" = -r ]; then sed -i "/^$2 /d" {loaded}; else echo "$1 1 0 - Live" >> {loaded}; fi""",
     )
     return tmp_path
 
 
 def test_a_module_is_loaded_and_unloaded_once(kernel: Path) -> None:
-    assert changes("modprobe", name="dummy", params="a=1  b=2") == [True, True, False]
+    assert changes("modprobe", name="dummy", params="a=1  b='2 3'") == [True, True, False]
     assert changes("modprobe", name="dummy", state="absent") == [True, True, False]
-    assert (kernel / "modprobe.calls").read_text() == "dummy a=1 b=2\n-r dummy\n"
+    calls = (kernel / "modprobe.calls").read_text()
+    assert calls == "-n dummy a=1 b=2 3\ndummy a=1 b=2 3\n-n -r dummy\n-r dummy\n"
+
+
+def test_a_module_that_does_not_appear_is_no_change_and_told(kernel: Path) -> None:
+    reply = well("modprobe", name="silent")
+    assert not reply["changed"]
+    assert "does not list the module" in reply["warnings"][0]
 
 
 @pytest.mark.parametrize("name", ["overlay", "nvme-core", "nvme_core", "ext4", "nf_tables"])
@@ -62,9 +71,10 @@ def test_what_is_loaded_or_built_in_is_left_alone(kernel: Path, name: str) -> No
 
 
 def test_a_module_that_is_not_there_is_an_error_and_is_not_kept(kernel: Path) -> None:
-    reply = invoke("modprobe", name="nothing", persistent="present")
-    assert reply["failed"]
-    assert reply["msg"] == "FATAL: Module nothing not found"
+    for check in (True, False):
+        reply = invoke("modprobe", name="nothing", persistent="present", check=check)
+        assert reply["failed"]
+        assert reply["msg"] == "FATAL: Module nothing not found"
     assert not (kernel / "modules-load.d").exists()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from r1fleet.events import TaskStarted
 from r1fleet.inventory.source import load_yaml_text
-from r1fleet.playbook import Options, list_hosts, list_tasks, resolve
+from r1fleet.playbook import Options, list_hosts, list_tags, list_tasks, resolve
 from tests.plays import Project
 
 
@@ -209,6 +209,7 @@ def test_lists_touch_no_host(project: Project) -> None:
     assert list_hosts(playbook, project.inventory, Options(limit="h3")) == [("some", ("h3",))]
     ((_, tasks),) = list_tasks(playbook, project.inventory, Options(skip_tags=("a",)))
     assert [task.name for task in tasks] == ["two"]
+    assert list_tags(playbook, project.inventory, Options()) == [("some", ("a",))]
 
 
 def test_a_hosts_variables_resolve_to_plain_values(project: Project) -> None:

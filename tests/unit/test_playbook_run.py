@@ -387,6 +387,38 @@ def test_start_at_task_leaves_out_what_comes_before(project: Project) -> None:
     assert project.tasks(play, start_at_task="two").titles() == ["two", "three"]
 
 
+def test_start_at_task_takes_a_pattern(project: Project) -> None:
+    play = "- {name: one, debug: {msg: x}}\n- {name: two fish, debug: {msg: x}}\n"
+    assert project.tasks(play, start_at_task="two*").titles() == ["two fish"]
+
+
+def test_a_start_that_is_nearly_a_tasks_name_is_told_with_it(project: Project) -> None:
+    with pytest.raises(PlaybookError) as caught:
+        project.tasks("- {name: install, debug: {msg: x}}", start_at_task="instal")
+    assert caught.value.hint == "did you mean 'install'?"
+
+
+def test_each_task_is_asked_about_until_the_user_wants_to_go_on(project: Project) -> None:
+    asked: list[str] = []
+    answers = iter(["y", "", "no", "c"])
+
+    def question(text: str) -> str:
+        asked.append(text)
+        return next(answers)
+
+    play = "".join(f"- {{name: {name}, file: {{path: /x}}}}\n" for name in ("one", "two", "three", "four", "five"))
+    told = project.tasks(play, step=question)
+    assert told.titles() == ["one", "four", "five"]
+    assert asked == [f"Perform task: {name} (N)o/(y)es/(c)ontinue: " for name in ("one", "two", "three", "four")]
+    assert told.counts("h3").ok + told.counts("h3").changed > 0
+
+
+def test_tags_that_no_task_has_are_told(project: Project) -> None:
+    told = project.play("- {hosts: h1, tasks: [{name: one, debug: {msg: x}, tags: here}]}", tags=("absent",))
+    assert told.notes() == ["no task has a tag of --tags absent; --list-tags shows those there are"]
+    assert project.tasks("- {name: one, debug: {msg: x}, tags: here}", tags=("here",)).notes() == []
+
+
 def test_a_start_that_no_task_has_is_an_error(project: Project) -> None:
     with pytest.raises(PlaybookError, match="no task is called 'absent'"):
         project.tasks("- {name: one, debug: {msg: x}}", start_at_task="absent")
