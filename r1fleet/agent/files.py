@@ -70,12 +70,14 @@ def read_bytes(path: str) -> Optional[bytes]:
         return None
 
 
-def write_bytes(path: str, content: bytes, *, mode: Optional[int] = None, in_place: bool = False) -> None:
+def write_bytes(
+    path: str, content: bytes, *, mode: Optional[int] = None, in_place: bool = False, follow: bool = True
+) -> None:
     """Write ``content`` to ``path`` by a neighbour file and a rename; an existing file keeps what it was.
 
-    Links are followed. A new file gets ``mode``, else 0666 less the umask.
+    A link at ``path`` is followed, or else replaced. A new file gets ``mode``, else 0666 less the umask.
     """
-    target = os.path.realpath(path)
+    target = _place(path, follow=follow)
     neighbour = _neighbour(target)
     try:
         with open(neighbour, "wb") as stream:
@@ -85,12 +87,20 @@ def write_bytes(path: str, content: bytes, *, mode: Optional[int] = None, in_pla
         _remove(neighbour)
 
 
-def install(source: str, path: str, *, mode: Optional[int] = None, in_place: bool = False, keep: bool = False) -> None:
+def install(
+    source: str,
+    path: str,
+    *,
+    mode: Optional[int] = None,
+    in_place: bool = False,
+    keep: bool = False,
+    follow: bool = True,
+) -> None:
     """Put the file ``source`` at ``path`` atomically; moved, or copied: with ``keep``, from another disk, for SELinux.
 
-    Links at ``path`` are followed; an existing file keeps owner, mode and attributes.
+    A link at ``path`` is followed, or else replaced; an existing file keeps owner, mode and attributes.
     """
-    target = os.path.realpath(path)
+    target = _place(path, follow=follow)
     if not keep and _is_movable(source, target):
         _take_place(source, target, mode, in_place=in_place)
         return
@@ -164,6 +174,12 @@ def content_diff(before: Optional[bytes], after: Optional[bytes], path: str) -> 
     return parts
 
 
+def _place(path: str, *, follow: bool) -> str:
+    if follow:
+        return os.path.realpath(path)
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+
+
 def _neighbour(target: str) -> str:
     folder = os.path.dirname(target)
     path = places.fresh_name(folder, ".r1fleet-")
@@ -197,8 +213,10 @@ def _copy(source: str, target: str) -> None:
 
 def _dress(source: str, target: str, mode: Optional[int]) -> None:
     try:
-        status = os.stat(target)
+        status = os.lstat(target)
     except FileNotFoundError:
+        status = None
+    if status is None or stat.S_ISLNK(status.st_mode):
         os.chmod(source, (0o666 & ~current_umask()) if mode is None else mode)
         return
     with contextlib.suppress(PermissionError):

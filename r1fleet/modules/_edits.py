@@ -32,7 +32,7 @@ def load(ctx: Context, path: str, *, create: bool, missing: str = "Path {} does 
     return content
 
 
-def store(ctx: Context, path: str, content: bytes) -> dict[str, Any]:
+def store(ctx: Context, path: str, content: bytes, *, follow: bool = True) -> dict[str, Any]:
     """Check ``content`` with the argument ``validate`` and put it at ``path``; nothing happens in check mode.
 
     A file is never more open than asked, not even for a moment: what that changes of its mode is returned as a diff.
@@ -52,7 +52,7 @@ def store(ctx: Context, path: str, content: bytes) -> dict[str, Any]:
         except OSError as error:
             ctx.fail("Error creating {} ({})".format(folder, error.strerror))
     mode, present = wanted_mode(ctx, path), _mode(path)
-    install(draft, path, mode=mode, in_place=bool(ctx.args.get("unsafe_writes")))
+    install(draft, path, mode=mode, in_place=bool(ctx.args.get("unsafe_writes")), follow=follow)
     if mode is None or mode == present:
         return {}
     return {"before": {"mode": "%04o" % present}, "after": {"mode": "%04o" % mode}}

@@ -154,7 +154,5 @@ def _write(ctx: Context, path: str, content: bytes, account: pwd.struct_passwd) 
             os.chmod(folder, 0o700)
     elif not os.path.isdir(folder):
         os.makedirs(folder)
-    if os.path.islink(path):
-        os.unlink(path)
-    write_bytes(path, content, mode=0o600)
+    write_bytes(path, content, mode=0o600, follow=False)
     os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)

@@ -56,9 +56,7 @@ def run(ctx: Context) -> dict[str, Any]:
     if changed:
         kept = backup(ctx, path)
         reply.update({"backup_file": kept} if kept else {})
-        if os.path.islink(path) and not args["follow"] and not ctx.check:
-            os.unlink(path)  # Ansible, too, puts a file in the place of the link
-        store(ctx, path, after)
+        store(ctx, path, after, follow=args["follow"])  # else a file takes the link's place, as with Ansible
     attributes: dict[str, Any] = {}
     reply["changed"] = apply_permissions_after(ctx, path, attributes, changed=changed) or changed
     if ctx.diff:

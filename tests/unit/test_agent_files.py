@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -61,6 +62,27 @@ def test_a_replaced_file_keeps_mode_and_attributes_and_links_are_followed(tmp_pa
     files.write_bytes(str(link), b"new")
     assert link.is_symlink()
     assert (target.read_bytes(), mode_of(target), os.getxattr(target, "user.note")) == (b"new", 0o640, b"kept")
+
+
+def test_a_link_that_is_not_followed_is_replaced_at_once_or_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_text("theirs")
+    target.chmod(0o644)
+    link.symlink_to(target)
+
+    def refused(source: str, place: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "rename", refused)
+        with pytest.raises(ModuleFailed, match="cannot replace"):
+            files.write_bytes(str(link), b"mine", mode=0o600, follow=False)
+    assert link.readlink() == target
+    files.write_bytes(str(link), b"mine", mode=0o600, follow=False)
+    assert (link.is_symlink(), link.read_text(), mode_of(link)) == (False, "mine", 0o600)
+    assert (target.read_text(), mode_of(target)) == ("theirs", 0o644)
 
 
 def test_a_folder_that_is_not_there_is_a_failure_and_not_a_traceback(tmp_path: Path) -> None:
