@@ -15,6 +15,7 @@ from r1fleet.cli.fleet import Fleet, Reach, access, fleets
 from r1fleet.cli.sync import models_in
 from r1fleet.console import renderer
 from r1fleet.console.interface import Renderer
+from r1fleet.console.text import one_line
 from r1fleet.console.weights import pruned_lines, shelf_lines
 from r1fleet.errors import ExitCode, UsageError
 from r1fleet.events import Note
@@ -58,6 +59,8 @@ def list_(
         code = ExitCode.UNREACHABLE if found.lost else code
         for line in () if as_json else shelf_lines(found):
             typer.echo(line)
+        for host, error in found.lost.items() if as_json else ():
+            typer.echo(f"error: {host}: {one_line(error.what)}", err=True)
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in entries], indent=2))
     return int(code)
@@ -83,10 +86,10 @@ def verify(
         with _contact(fleet, reach, limit) as contact, renderer("json" if as_json else output) as console:
             found = _look(fleet, contact)
             wanted = [one for one in found.entries if one.state == shelves.SEALED and _is(one, model)]
-            if model is not None and not wanted:
+            if model is not None and not wanted and not found.lost:
                 raise UsageError(f"no host of {fleet.inventory.name} keeps {model} sealed", hint="r1fleet weights list")
             looked = shelves.verify(contact, wanted, console)
-            code = max(code, *_told(looked, found, console))
+            code = max(code, _tell_lost(found, console), *_told(looked, console))
             if take_seal:
                 code = max(code, shelves.unseal(contact, looked, console))
             elif any(one.problems for one in looked):
@@ -112,7 +115,7 @@ def prune(
         with _contact(fleet, reach, limit) as contact, renderer("json" if as_json else output) as console:
             found = _look(fleet, contact)
             going = shelves.unused(found)
-            code = ExitCode.UNREACHABLE if found.lost else code
+            code = max(code, _tell_lost(found, console))
             if not going:
                 console(Note(f"{fleet.inventory.name}: nothing to prune"))
                 continue
@@ -127,18 +130,20 @@ def prune(
     return int(code)
 
 
-def _told(looked: Sequence[Verified], found: Shelf, console: Renderer) -> Iterator[ExitCode]:
-    """Tell what was found, and of hosts that could not be looked at; yield what each means for the exit code."""
+def _tell_lost(found: Shelf, console: Renderer) -> ExitCode:
     for host, error in found.lost.items():
         console(Note(error.what, "error", host))
-        yield error.exit_code
+    return ExitCode.UNREACHABLE if found.lost else ExitCode.OK
+
+
+def _told(looked: Sequence[Verified], console: Renderer) -> Iterator[ExitCode]:
+    """Tell what was found; yield what each means for the exit code."""
     for one in looked:
         for file, problem in one.problems:
             console(Note(f"{one.path}{f'/{file}' if file else ''} {problem}", "error", one.host))
         yield one.exit_code
     count = len([one for one in looked if one.error is None])
     console(Note(f"{count} folders were held against their manifests"))
-    yield ExitCode.OK
 
 
 @contextmanager

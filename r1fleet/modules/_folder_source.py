@@ -96,7 +96,12 @@ def _commit_of(folder: str) -> str:
 
 def _walk(folder: str, faults: list[Fault]) -> Iterator[dict[str, Any]]:
     sealed = _sealed(folder)
-    for place, folders, names in os.walk(folder):
+
+    def unread(error: OSError) -> None:
+        path = os.path.relpath(error.filename or folder, folder)
+        faults.append(Fault(path, "cannot be read by this user", "give the right to read it"))
+
+    for place, folders, names in os.walk(folder, onerror=unread):
         within = os.path.relpath(place, folder)
         for name in list(folders):
             if within == "." and name in _LEFTOVERS:

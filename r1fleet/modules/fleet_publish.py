@@ -79,7 +79,11 @@ def _rename(staged: str, target: str) -> None:
     else:
         aside = "%s.old-%d" % (target, os.getpid())
         os.rename(target, aside)
-        os.rename(staged, target)
+        try:
+            os.rename(staged, target)
+        except OSError:
+            os.rename(aside, target)
+            raise
         _remove(aside)
     parent = os.open(os.path.dirname(target), os.O_RDONLY)
     try:

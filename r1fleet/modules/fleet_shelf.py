@@ -156,5 +156,7 @@ def _remove(ctx: Context, path: str) -> None:
         shutil.rmtree(gone, ignore_errors=True)  # of an earlier time
         os.rename(path, gone)
         shutil.rmtree(gone)
+    except FileNotFoundError:
+        return  # a host that shares this storage was first
     except OSError as error:
         ctx.fail("cannot remove %s: %s" % (path, error.strerror))

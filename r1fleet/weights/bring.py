@@ -70,7 +70,8 @@ def bring(
     Raises what stands in the way of all before a byte moves: no room, a read-only disk, another sync, a bad source.
     """
     with Contact(access, hosts_of(models)) as contact:
-        plan = look(models, contact, access, options)
+        ways = Ways(contact, access, observer, options)
+        plan = look(models, ways)
         show(plan)
         for note in _notes(plan):
             observer(note)
@@ -79,11 +80,11 @@ def bring(
             return Brought(plan, tuple(_stands(one) for one in plan.models), plan.errors)
         _refuse(plan)
         if options.check:
-            for note in _Bringing(Ways(contact, access, observer, options)).pending(plan):
+            for note in _Bringing(ways).pending(plan):
                 observer(note)
             return Brought(plan, (), plan.errors)
         with held(contact, list(contact.sessions), options.by), _said_to_stay():
-            return _carried_out(plan, _Bringing(Ways(contact, access, observer, options)))
+            return _carried_out(plan, _Bringing(ways))
 
 
 def _carried_out(plan: SyncPlan, bringing: _Bringing) -> Brought:

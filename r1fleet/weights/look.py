@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from r1fleet.errors import FleetError, HostUnreachable, UsageError, Where
+from r1fleet.events import Note
 from r1fleet.inventory import Host
-from r1fleet.status.contact import Access, Answer, Contact
+from r1fleet.status.contact import Answer, Contact
 from r1fleet.weights.manifest import MANIFEST, Manifest, parse
 from r1fleet.weights.models import Model
-from r1fleet.weights.options import SyncOptions
 from r1fleet.weights.plan import (
     CONTROLLER,
     HOLDS,
@@ -27,17 +27,19 @@ from r1fleet.weights.plan import (
 )
 from r1fleet.weights.shared import with_shared
 from r1fleet.weights.sources import Listing, listing
+from r1fleet.weights.ways import Ways
 
 
-def look(models: Sequence[Model], contact: Contact, access: Access, options: SyncOptions) -> SyncPlan:
+def look(models: Sequence[Model], ways: Ways) -> SyncPlan:
     """Ask every host once for all its models, and a source for those that no host holds."""
+    contact, options = ways.contact, ways.options
     known = dict.fromkeys(host.name for one in models for host in one.hosts)
     if options.on and options.on not in (*known, "controller", CONTROLLER):
         raise UsageError(
             f"--on {options.on} is no host of these models", hint=f"it can be controller, {', '.join(known)}"
         )
     told = _tell(models, contact)
-    planned = [_planned(_Looking(one, told, contact, access, options), alone=len(models) == 1) for one in models]
+    planned = [_planned(_Looking(one, told, ways), alone=len(models) == 1) for one in models]
     plan = SyncPlan(tuple(planned), dict(contact.lost))
     return with_shared(plan, contact, check=options.check) if plan.moves else plan
 
@@ -73,19 +75,12 @@ def _by_path(host: str, paths: Iterable[str], answer: Answer) -> dict[str, Mappi
 class _Looking:
     """One model: who holds it, what it should be, and where that comes from."""
 
-    def __init__(
-        self,
-        model: Model,
-        told: Mapping[str, Mapping[str, Mapping[str, Any]]],
-        contact: Contact,
-        access: Access,
-        options: SyncOptions,
-    ) -> None:
+    def __init__(self, model: Model, told: Mapping[str, Mapping[str, Mapping[str, Any]]], ways: Ways) -> None:
         self._model = model
         self._told = {host.name: told[host.name][model.path] for host in model.hosts}
-        self._contact = contact
-        self._access = access
-        self._options = options
+        self._ways = ways
+        self._contact = ways.contact
+        self._options = ways.options
         self._damaged: dict[str, str] = {}
         self._held = dict(self._holders())
 
@@ -176,10 +171,12 @@ class _Looking:
         yield CONTROLLER
 
     def _ask(self, name: str) -> Listing:
-        host = self._contact.hosts.get(name, self._options.controller)
+        host, access = self._contact.hosts.get(name, self._options.controller), self._ways.access
         own = self._contact.sessions.get(name)
-        become = self._access.become_of(host) if own else None
-        session = own or self._access.transport.open(host, become)
+        become = access.become_of(host) if own else None
+        session = own or access.transport.open(host, become)
+        if self._options.source.hubs:  # one that does not answer takes its time
+            self._ways.observer(Note(f"asking {self._options.source} for {self._model.title}", host=name))
         try:
             return listing(session, self._options.source, self._model.name, self._model.revision, become)
         finally:

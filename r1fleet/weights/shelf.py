@@ -88,10 +88,12 @@ def keep(contact: Contact, folders: Mapping[str, Sequence[str]], declared: Mappi
 def unused(shelf: Shelf, *, now: float | None = None) -> tuple[Entry, ...]:
     """Return what no deployment uses, and unfinished folders that nothing has touched for a day.
 
-    What carries no seal was not put there by r1fleet, and stays.
+    What carries no seal was not put there by r1fleet, and stays; so does what another host uses, which may be the same
+    folder on storage that they share.
     """
     moment = time.time() if now is None else now
-    return tuple(one for one in shelf.entries if not one.users and _may_go(one, shelf, moment))
+    used = {one.path for one in shelf.entries if one.users}
+    return tuple(one for one in shelf.entries if one.path not in used and _may_go(one, shelf, moment))
 
 
 def verify(contact: Contact, entries: Iterable[Entry], observer: Observer) -> tuple[Verified, ...]:

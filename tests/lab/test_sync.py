@@ -201,7 +201,8 @@ def test_hosts_that_share_their_storage_receive_once(fleet: Fleet, tmp_path: Pat
 
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(row["host"], row["state"], row["by"]) for row in rows[0]["models"][0]["hosts"]] == [
+    plan = next(row for row in rows if row["event"] == "sync_plan")
+    assert [(row["host"], row["state"], row["by"]) for row in plan["models"][0]["hosts"]] == [
         ("h1", "lacks", ""),
         ("h2", "shares", "h1"),
     ]
@@ -307,6 +308,10 @@ def test_a_host_that_is_away_does_not_hold_up_the_others_and_outweighs_what_is_d
     assert found.returncode == 4
     assert "error: h0: h0 (127.0.0.1:1) refuses connections" in found.stdout
     assert f"error: h2: {PATH}/config.json is missing" in found.stdout
+    listed = fleet.run("weights", "list", "--json")
+    assert listed.returncode == 4
+    assert {row["host"] for row in json.loads(listed.stdout)} == {"h1", "h2"}
+    assert listed.stderr == "error: h0: h0 (127.0.0.1:1) refuses connections\n"
 
 
 def test_a_model_that_nobody_has_is_told_with_what_to_do(fleet: Fleet) -> None:

@@ -13,6 +13,7 @@ from r1fleet.command import cmd
 from r1fleet.console.errors import render_error
 from r1fleet.console.weights import sync_lines
 from r1fleet.errors import ExitCode, HostFailed, HostUnreachable, Interrupted, SpecError, UsageError, Where
+from r1fleet.events import Event, Note, ignore
 from r1fleet.inventory import Host
 from r1fleet.runtimes.once import once
 from r1fleet.spec import Deployment, resolve
@@ -41,6 +42,7 @@ from r1fleet.weights.prepare import Derived, is_prepared, refuse_clashes, weight
 from r1fleet.weights.shared import prefetch_note
 from r1fleet.weights.shelf import LINK, PARTIAL, SEALED, UNSEALED, Entry, Shelf, _names, unused
 from r1fleet.weights.wanted import Wanted
+from r1fleet.weights.ways import Ways
 from tests.plays import FakeTransport
 
 GIB = 1 << 30
@@ -136,8 +138,10 @@ def test_where_no_source_answers_the_hint_comes_before_what_each_place_has_heard
         }
 
     access, model = Access(FakeTransport(answer), lambda host: None), Model("org/m", "main", "/srv/m", (A,), ("serve",))
+    told: list[Event] = []
     with Contact(access, [A]) as contact, pytest.raises(HostUnreachable) as caught:
-        look([model], contact, access, SyncOptions())
+        look([model], Ways(contact, access, told.append, SyncOptions()))
+    assert [event.host for event in told if isinstance(event, Note)] == ["a", "localhost"]
     assert render_error(caught.value).splitlines() == [
         "error: no source answers for org/m@main, neither a nor this controller has reached one",
         "  hint: give a route",
@@ -158,7 +162,7 @@ def test_a_damaged_seal_is_told_in_the_plan_and_replaced() -> None:
 
     access, model = Access(FakeTransport(answer), lambda host: None), Model("org/m", "main", "/srv/m", (A, B), ("s",))
     with Contact(access, [A, B]) as contact:
-        plan = look([model], contact, access, SyncOptions(check=True))
+        plan = look([model], Ways(contact, access, ignore, SyncOptions(check=True)))
     assert [row.host for row in plan.models[0].waiting] == ["b"]
     assert any("'../a' is no path inside the folder" in line for line in sync_lines(plan, "c"))
 
@@ -211,7 +215,7 @@ def test_ctrl_c_says_what_stays() -> None:
 
     transport, model = FakeTransport(answer), Model("org/m", "main", "/srv/m", (A,), ("serve",))
     with pytest.raises(Interrupted, match="what has come stays"):
-        bring([model], Access(transport, lambda host: None), lambda event: None, SyncOptions())
+        bring([model], Access(transport, lambda host: None), ignore, SyncOptions())
     assert [call.args["action"] for _, call in transport.calls if call.module == "fleet_lock"] == ["acquire", "release"]
 
 
@@ -250,6 +254,7 @@ NOW = 1_000_000.0
         (Entry("a", "/w/m", UNSEALED, 1), False),
         (Entry("a", "/w/.m.part", PARTIAL, 1, touched=NOW - 2 * 86400), True),
         (Entry("a", "/w/.m.part", PARTIAL, 1, touched=NOW - 3600), False),
+        (Entry("b", "/w/used", SEALED, 1), False),
         (Entry("a", "/w/l", LINK, 0, leads_to="used"), False),
         (Entry("a", "/w/l", LINK, 0, leads_to="gone"), True),
         (Entry("a", "/w/l", LINK, 0, leads_to="/data/by-hand"), False),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import signal
 import struct
 import threading
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 
 from r1fleet.agent.context import Context
+from r1fleet.agent.outcome import ModuleFailed
 from r1fleet.agent.soundness import problems
 from r1fleet.errors import HostFailed, HostUnreachable, Where
 from r1fleet.events import Event, Step
@@ -166,6 +169,28 @@ def test_a_published_folder_takes_the_place_of_what_was_there(
 
     assert {path.name for path in target.iterdir()} == {"new", MANIFEST}
     assert {path.name for path in tmp_path.iterdir()} == {"model"} | ({"elsewhere"} if kind == "link" else set())
+
+
+def test_what_was_there_comes_back_where_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged, target = tmp_path / ".model.part", tmp_path / "model"
+    for folder in (staged, target):
+        folder.mkdir()
+        (folder / MANIFEST).write_text('{"files": []}')
+    (target / "old").touch()
+    rename = os.rename
+
+    def failing(old: str, new: str) -> None:
+        if old == str(staged):
+            raise OSError(errno.EIO, "Input/output error")
+        rename(old, new)
+
+    monkeypatch.setattr(fleet_publish, "_exchange", lambda *_: False)
+    monkeypatch.setattr(os, "rename", failing)
+    with pytest.raises(ModuleFailed, match="Input/output error"):
+        fleet_publish.run(Context({"staged": str(staged), "target": str(target), "manifest": MANIFEST}))
+    assert (target / "old").exists()
 
 
 def test_files_that_were_staged_before_do_not_travel_again(hosts: list[FolderHost]) -> None:

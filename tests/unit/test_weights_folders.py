@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from r1fleet.agent.outcome import ModuleFailed
 from r1fleet.errors import ExitCode, FleetError, HostFailed
+from r1fleet.modules._folder_source import Place, rows
 from r1fleet.weights import MANIFEST
 from r1fleet.weights.sources import MissingFiles, Source
 from tests.hubs import MODEL, Fetching, shard, tiny
@@ -98,6 +101,21 @@ def test_every_unfit_file_is_named_with_what_to_do_before_anything_is_copied(
         assert line in error.what
     assert not fetching.staging.exists()
     assert error.exit_code == ExitCode.USAGE
+
+
+def test_a_folder_that_this_user_may_not_read_is_named_and_not_left_out() -> None:
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        write(folder, {"config.json": b"{}", "deep/tokenizer.json": b"{}"})
+        folder.chmod(0o755)
+        (folder / "deep").chmod(0)
+        os.seteuid(os.getuid() or 65534)  # root may read everything
+        try:
+            with pytest.raises(ModuleFailed, match="deep cannot be read by this user"):
+                rows(Place(made, ""), MODEL)
+        finally:
+            os.seteuid(os.getuid())
+            (folder / "deep").chmod(0o755)
 
 
 def test_a_file_that_its_cache_knows_by_another_hash_is_refused(fetching: Fetching, tmp_path: Path) -> None:
