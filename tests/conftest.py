@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import signal
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -30,6 +31,12 @@ PROVISIONED = {
     "test_vllm_faults.py",
 }
 """Files with tests on the hosts that tests/lab/conftest.py provisions."""
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach this process and those that it starts: a shell ignores it for what runs in its background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
