@@ -13,6 +13,7 @@ ESTABLISHED = "01"
 PAGE = os.sysconf("SC_PAGE_SIZE")
 _SERVICE = re.compile(rb"/(r1fleet-[A-Za-z0-9_.-]+)\.service(?:/|$)", re.MULTILINE)
 _BOX = re.compile(rb"/(?:docker/|docker-|cri-containerd-)([0-9a-f]{64})")
+_EXECUTED = re.compile(rb"(?:^|\0)SYSTEMD_EXEC_PID=(\d+)(?:\0|$)")
 _MARK = re.compile(rb"(?:^|\0)R1FLEET_UNIT=(r1fleet-[A-Za-z0-9_.-]+)(?:\0|$)")
 
 
@@ -81,6 +82,19 @@ def boot_id() -> str:
 def members(owners: dict[int, set[str]], unit: str) -> list[int]:
     """Pick the processes that belong to a name."""
     return sorted(pid for pid, names in owners.items() if unit in names)
+
+
+def main_of(pids: list[int], service: str) -> int:
+    """Return a service's own process while it lives; 0 where that cannot be told from here.
+
+    From version 248 on, systemd tells each process of a service which one it has executed.
+    """
+    for pid in pids:
+        told = _EXECUTED.search(_read("/proc/%d/environ" % pid))
+        main = int(told.group(1)) if told else 0
+        if main in pids and _is_main(main, service):
+            return main
+    return 0
 
 
 def resident(pids: list[int]) -> int:
@@ -176,6 +190,12 @@ def _below(children: dict[int, list[int]], root: int) -> list[int]:
         found += below
         queue += below
     return found
+
+
+def _is_main(pid: int, service: str) -> bool:
+    """Tell whether a process lives, in the service's own group, and is not what runs because the service has ended."""
+    inside = service.encode() in _SERVICE.findall(_read("/proc/%d/cgroup" % pid))
+    return inside and bool(start_of(pid)) and b"SERVICE_RESULT=" not in _read("/proc/%d/environ" % pid)
 
 
 def _is_first(pid: int) -> bool:

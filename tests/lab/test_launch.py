@@ -39,6 +39,8 @@ def test_a_gang_is_launched_seen_asked_and_stopped_without_a_trace(stage: Stage)
     assert (row.state, row.generation, report.exit_code) == ("ready", 1, ExitCode.OK)
     assert [(rank.host, rank.state) for rank in row.ranks] == [("h1", "ready"), ("h2", "ready")]
     assert [probe.text for probe in row.probes] == ["hello from the rehearsal"]
+    pids = [stage.sh(rank.host, f"systemctl show -P MainPID r1fleet-{NAME}-0-{rank.rank}") for rank in row.ranks]
+    assert [str(rank.pid) for rank in row.ranks] == [pid.strip() for pid in pids]
     json.dumps(report.as_json())
 
     assert ask(stage.hosts.values(), stage.access, AskOptions("hello?")).text == "hello from the rehearsal"

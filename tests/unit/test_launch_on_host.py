@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from r1fleet.agent import processes
 from r1fleet.agent.completion import NoAnswer, complete, key_from
 from r1fleet.agent.context import Context, ModuleFailed
 from r1fleet.agent.processes import address, listeners, peers
@@ -477,3 +478,61 @@ def test_the_judge_runs_alone_from_its_staged_files(tmp_path: Path, url: str) ->
     environment = {"PYTHONPATH": str(tmp_path / "judge")}
     subprocess.run(argv, env=environment, cwd=tmp_path, check=True, timeout=60)
     assert verdict(tmp_path, "ready")["text"] == "hi"
+
+
+# --- whether a service's own process lives ----------------------------------------------------------
+
+SERVICE = "r1fleet-r1-0-0"
+
+
+def proc(monkeypatch: pytest.MonkeyPatch, rows: dict[int, tuple[str, bytes, str]]) -> None:
+    """Let /proc hold these processes: group, environment, state."""
+
+    def read(path: str) -> bytes:
+        _, _, pid, name = path.split("/")
+        if int(pid) not in rows:
+            return b""
+        group, environ, state = rows[int(pid)]
+        told = {
+            "cgroup": f"0::/system.slice/{group}.service\n".encode(),
+            "environ": environ,
+            "stat": f"{pid} (engine) {state} {' '.join(['1'] * 30)}".encode(),
+        }
+        return told[name]
+
+    monkeypatch.setattr(processes, "_read", read)
+
+
+ENGINE = b"PATH=/bin\0SYSTEMD_EXEC_PID=70\0"
+TITLED = b"VLLM::EngineCore\0\0\0"
+ENDING = b"SYSTEMD_EXEC_PID=90\0SERVICE_RESULT=signal\0"
+
+
+@pytest.mark.parametrize(
+    ("rows", "main"),
+    [
+        ({70: (SERVICE, ENGINE, "S"), 71: (SERVICE, ENGINE, "S")}, 70),
+        ({70: (SERVICE, TITLED, "S"), 71: (SERVICE, ENGINE, "S")}, 70),
+        ({70: (SERVICE, TITLED, "S"), 71: (SERVICE, TITLED, "S")}, 0),
+        ({71: (SERVICE, ENGINE, "S")}, 0),
+        ({70: (SERVICE, ENGINE, "Z"), 71: (SERVICE, ENGINE, "S")}, 0),
+        ({70: ("r1fleet-r1-0-1", ENGINE, "S")}, 0),
+        ({90: (SERVICE, ENDING, "S"), 71: (SERVICE, ENGINE, "S")}, 0),
+        ({70: (SERVICE, b"PATH=/bin\0", "S")}, 0),
+    ],
+    ids=[
+        "alive",
+        "writes its title",
+        "nothing tells",
+        "only a child",
+        "a zombie",
+        "elsewhere",
+        "its end",
+        "old systemd",
+    ],
+)
+def test_a_services_own_process_is_known_without_asking_systemd(
+    monkeypatch: pytest.MonkeyPatch, rows: dict[int, tuple[str, bytes, str]], main: int
+) -> None:
+    proc(monkeypatch, rows)
+    assert processes.main_of(sorted(rows), SERVICE) == main
