@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from typing import Any, Dict, List
 
 UNITS = "/etc/systemd/system"
 _WANTS = "multi-user.target.wants"
+_SHOWN_LOOKS, _SHOWN_PAUSE = 100, 0.01
 
 _TEXT = """\
 # written by r1fleet; removed again when every host has everything
@@ -55,13 +57,17 @@ def start(name: str, argv: List[str], path: str, log: str) -> int:
 
 def runs(name: str, status: Dict[str, Any]) -> bool:
     """Tell whether the program is alive: the process that wrote the status, or one that its unit has started since."""
-    try:
-        with open("/proc/%d/cmdline" % int(status.get("pid", 0)), "rb") as stream:
-            if b"r1fleet.agent.swarm" in stream.read():
-                return True
-    except OSError:
-        pass
+    if _is_program(int(status.get("pid", 0))):
+        return True
     return has_systemd() and _systemctl("is-active", "--quiet", name, check=False) == 0
+
+
+def _is_program(pid: int) -> bool:
+    try:
+        with open("/proc/%d/cmdline" % pid, "rb") as stream:
+            return b"r1fleet.agent.swarm" in stream.read()
+    except OSError:
+        return False
 
 
 def stop(name: str, status: Dict[str, Any]) -> None:
@@ -94,7 +100,7 @@ def _systemctl(*words: str, check: bool = True) -> int:
 
 def _detach(argv: List[str], path: str, log: str) -> int:
     with open(log, "ab") as stream:
-        return subprocess.Popen(
+        pid = subprocess.Popen(
             argv,
             env=dict(os.environ, PYTHONPATH=path),
             stdin=subprocess.DEVNULL,
@@ -103,3 +109,8 @@ def _detach(argv: List[str], path: str, log: str) -> int:
             start_new_session=True,
             cwd="/",
         ).pid
+    for _ in range(_SHOWN_LOOKS):  # a process has begun a moment before its command line shows
+        if _is_program(pid):
+            break
+        time.sleep(_SHOWN_PAUSE)
+    return pid
