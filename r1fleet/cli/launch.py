@@ -15,7 +15,7 @@ from r1fleet.cli.secrets import api_key
 from r1fleet.cli.terminal import Typed
 from r1fleet.console import JsonRenderer, Renderer, renderer
 from r1fleet.console.views import plan_lines
-from r1fleet.errors import SpecError, UsageError
+from r1fleet.errors import Interrupted, SpecError, UsageError
 from r1fleet.events import Note
 from r1fleet.facts import keep
 from r1fleet.facts.report import Report
@@ -139,6 +139,8 @@ def _start(deployment: str | None, found: tuple[Fleet, ...], way: Access, manner
             result = _launched(fleet, draft, way, console, _chosen(fleet, key, manner), again=manner.again)
             for note in _closing(result) if manner.output != "json" else ():
                 console(Note(note))
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted("interrupted", hint=f"r1fleet status {name} tells what runs there") from interrupt
     finally:
         way.transport.close()
     if manner.output == "json":
@@ -191,7 +193,7 @@ def _complete(fleet: Fleet, draft: Plan, contact: Contact) -> tuple[Plan, dict[s
 
 def _closing(result: LaunchResult) -> tuple[str, ...]:
     if result.state in ("rolled back", "interrupted", "superseded", "dry run"):
-        return (f"{result.deployment}: {result.state}. {result.detail}".rstrip(". ") + ".",)
+        return (f"{result.deployment}: {result.state}: {result.detail}".rstrip(": "),)
     places = [f"{endpoint}/v1" for endpoint in result.endpoints] or list(result.outputs)
     kept = "" if result.endpoints else "its output is kept at "
     return (f"{result.deployment} is {result.state}: {kept}{', '.join(places)}",)

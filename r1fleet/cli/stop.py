@@ -9,7 +9,7 @@ import typer
 from r1fleet.cli import options
 from r1fleet.cli.fleet import Reach, absent, access, fleets, launched
 from r1fleet.console import renderer
-from r1fleet.errors import UsageError
+from r1fleet.errors import Interrupted, UsageError
 from r1fleet.events import Note
 from r1fleet.launch import StopReport, stop_orphans
 from r1fleet.launch import stop as stop_everywhere
@@ -47,6 +47,9 @@ def stop(
             for host, why in report.left.items():
                 console(Note(f"not confirmed stopped: {why}", "error", host))
             console(Note(_closing(report)))
+    except KeyboardInterrupt as interrupt:
+        again = "r1fleet stop --orphans" if orphans else f"r1fleet stop {name or ''}".strip()
+        raise Interrupted("interrupted while stopping", hint=f"{again} ends what is left") from interrupt
     finally:
         way.transport.close()
     return int(report.exit_code)

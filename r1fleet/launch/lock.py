@@ -97,7 +97,7 @@ def held_error(deployment: str, host: str, held: Mapping[str, Any]) -> LockHeld:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(lock.time)) if lock.time else "an unknown time"
     ago = f" ({age} s ago)" if age is not None else ""
     of = f" of generation {lock.generation}" if lock.generation else ""
-    what = f"process {lock.pid}, {lock.purpose}{of}"
+    what = (f"process {lock.pid}, " if lock.pid else "") + f"{lock.purpose}{of}"
     gone = ", and that process is gone" if lock.owner == "gone" else ""
     release = f"r1fleet lock release {deployment}"
     return LockHeld(

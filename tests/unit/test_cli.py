@@ -13,6 +13,9 @@ import typer
 from r1fleet.cli import main as cli
 from r1fleet.cli.extra_vars import parse_extra_vars
 from r1fleet.errors import HostUnreachable, UsageError, Where
+from r1fleet.inventory import Host
+from r1fleet.status import Access
+from r1fleet.transport import Become, Session
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
@@ -195,6 +198,37 @@ def test_ctrl_c_ends_with_its_own_code(failing: pytest.MonkeyPatch, capsys: pyte
     code, _, err = run(capsys, "plan")
 
     assert (code, err) == (99, "error: interrupted\n")
+
+
+class Impatient:
+    """A way to hosts on which somebody presses Ctrl-C."""
+
+    def open(self, host: Host, become: Become | None = None) -> Session:
+        raise KeyboardInterrupt
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["stop", "one", "-y"], "r1fleet stop one ends what is left"),
+        (["launch", "one"], "r1fleet status one tells what runs there"),
+        (["restart", "one", "-y"], "r1fleet status one tells what runs there"),
+    ],
+)
+def test_ctrl_c_before_anything_is_known_says_how_to_find_out(
+    words: list[str], hint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [row for row in TWO.splitlines() if "two:" not in row]
+    (tmp_path / "site.yaml").write_text("\n".join(rows))
+    module = "stop" if words[0] == "stop" else "launch"
+    monkeypatch.setattr(f"r1fleet.cli.{module}.access", lambda reach: Access(Impatient(), lambda host: None))
+
+    code, _, err = run(capsys, *words, "-i", str(tmp_path / "site.yaml"))
+
+    assert (code, err.splitlines()[-1]) == (99, f"  hint: {hint}")
 
 
 def test_a_bug_of_ours_is_one_message_and_a_report_in_the_cache(

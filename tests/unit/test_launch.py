@@ -225,6 +225,14 @@ def test_a_held_lock_names_owner_and_remedy(run: Run) -> None:
     assert [lock.by for lock in lock_status(run.fleet.hosts.values(), run.fleet.access)] == ["bob@there"]
 
 
+def test_a_lock_whose_owner_cannot_be_read_is_not_given_one(run: Run) -> None:
+    run.fleet["a"].locks[LOCK] = {}
+    with pytest.raises(LockHeld) as caught:
+        run.launch()
+    assert caught.value.what == f"{NAME} is locked by an unknown owner (launch) since an unknown time"
+    assert f"r1fleet lock release {NAME}" in str(caught.value)
+
+
 def test_a_launch_that_came_between_look_and_lock_wins(run: Run) -> None:
     other = Run()
     other.fleet = run.fleet
