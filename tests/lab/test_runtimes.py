@@ -139,6 +139,22 @@ def test_an_image_that_is_not_the_same_everywhere_starts_nothing(stage: Stage) -
     assert stage.left() == ""
 
 
+@pytest.mark.slow
+def test_an_image_whose_name_means_another_one_since_the_launch_is_told_and_goes_on(stage: Stage) -> None:
+    stage.launch(stage.plan())
+    (_, before) = stage.status().deployments[0].ranks
+    assert (before.digest != "", before.means) == (True, before.digest)
+    stage.sh("h2", MAKE_IMAGE)
+    try:
+        (row,) = stage.status().deployments
+    finally:
+        copy_image(stage.lab)
+    assert (row.state, row.ranks[0].detail) == ("ready", "")
+    second = row.ranks[1]
+    assert second.detail == f"{IMAGE} means {second.means[:12]} now, launched with {before.digest[:12]}"
+    assert second.image == before.image
+
+
 def test_a_gang_without_systemd_answers_and_stop_leaves_nothing(stage: Stage) -> None:
     ready = stage.launch(
         stage.plan(runtime="unsupervised", env={"REHEARSAL_ORPHAN": "1"}, api_key=True, stop_seconds=2), api_key=KEY
