@@ -21,8 +21,8 @@ from r1fleet.agent.swarm_files import Group, write_json
 from r1fleet.agent.swarm_session import Wire
 from r1fleet.agent.swarm_task import Keeper, Task
 
-CALM, BUSY = 1.0, 0.2
-"""Seconds between two looks: long while bytes just flow, short while something begins or is about to end."""
+CALM, BUSY, SOON = 1.0, 0.2, 0.1
+"""Seconds between two looks: long while bytes just flow, short while something is about to end or begins."""
 
 LINGER = 5.0
 """How long a host stays once it has seen all others complete: they must see it, too."""
@@ -53,14 +53,13 @@ class Node:
             if self.step():
                 swarm_unit.remove(self.config["unit"] % self.part)
                 return
-            time.sleep(self._pause())
+            self._wait(self._pause())
 
     def step(self) -> bool:
         """Look once at everything, tell it, and return whether it is over."""
         self._take_groups()
         for task in list(self.tasks.values()):
             task.look(self.wire, self.keeper)
-        self.notes = (self.notes + sorted(self.wire.refused()))[-20:]
         status = self._status()
         over = self._over(status)
         status["whole_at"] = self.whole_at
@@ -68,11 +67,27 @@ class Node:
         write_json(os.path.join(self.folder, "status-%d.json" % self.part), status)
         return bool(over)
 
+    def _wait(self, seconds: float) -> None:
+        """Let time pass, and pass on what comes from the source meanwhile."""
+        end = time.monotonic() + seconds
+        while seconds > 0:
+            intakes = [task.intake for task in self.tasks.values() if task.intake is not None]
+            time.sleep(min(seconds, SOON) if intakes else seconds)
+            for intake in intakes:
+                intake.step()
+            notes, pieces = self.wire.news()
+            self.notes = (self.notes + sorted(notes))[-20:]
+            for handle, piece, data in pieces:
+                for intake in intakes:
+                    if intake.source == handle:
+                        intake.put(piece, data)
+            seconds = end - time.monotonic()
+
     def _pause(self) -> float:
         tasks = list(self.tasks.values())
         ending = any(0 < task.group.size - task.done < 3 * task.rate for task in tasks)
         begins = not tasks or not all(task.ready for task in tasks)
-        return BUSY if begins or ending or self.keeper.doing else CALM
+        return SOON if begins else BUSY if ending or self.keeper.doing else CALM
 
     def _take_groups(self) -> None:
         """Begin with groups that are new here: seal what is wanted, check what is there, then move the rest."""

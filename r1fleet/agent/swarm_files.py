@@ -71,14 +71,14 @@ class Group:
                 raise Unsound("%s is not what its manifest says" % path)
         return b"".join(found)
 
-    def metainfo(self) -> Dict[bytes, Any]:
+    def metainfo(self, name: bytes) -> Dict[bytes, Any]:
         """Return the torrent: neutral file names, so that none is changed on its way."""
         files = []
         for number, row in enumerate(self.carried):
             files.append({b"length": row["size"], b"path": [b"%d" % number]})
             if self.pad(row):
                 files.append({b"attr": b"p", b"length": self.pad(row), b"path": [b".pad", b"%d" % self.pad(row)]})
-        about: Dict[bytes, Any] = {b"name": b"r1fleet", b"piece length": self.piece, b"private": 1}
+        about: Dict[bytes, Any] = {b"name": name, b"piece length": self.piece, b"private": 1}
         return {b"info": {**about, b"pieces": self.hashes, b"files": files}}
 
     def indexed(self) -> Iterator[Tuple[int, Dict[str, Any]]]:
@@ -131,26 +131,6 @@ class Record:
         """Remember a file that lies safely on disk."""
         self._rows[path] = stamp(path) + [sha256]
         write_json(self._path, self._rows)
-
-
-def shares(pieces: int, mine: int, hosts: int) -> List[int]:
-    """Return how urgently one of some hosts wants each piece, so that the source need not send a piece twice.
-
-    Every piece has an owner, who fetches it from the source, and a deputy, who does so once it has all of its own: the
-    owner begins with the first half of the pieces, deputies with the second, and no two of them with the same.
-    """
-    found = []
-    for piece in range(pieces):
-        owner, row = piece % hosts, piece // hosts
-        deputy = (owner + 1 + row % (hosts - 1)) % hosts if hosts > 1 else owner
-        late = 2 * piece >= pieces
-        if mine == owner:
-            found.append(6 if late else 7)
-        elif mine == deputy:
-            found.append(5 if late else 4)
-        else:
-            found.append(1)
-    return found
 
 
 def stamp(path: str) -> List[Any]:

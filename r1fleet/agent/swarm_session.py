@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Set
+from typing import Any, Dict, List, Set, Tuple
 
 import libtorrent as lt
 
-from r1fleet.agent.swarm_files import Group, shares
+from r1fleet.agent.swarm_files import Group
 
 # What waits in a socket for a slow peer can be asked of no other one; only fast links need much to be kept busy.
 _SOCKET, _FEW = 64 << 10, 2
 _NOBODY, _OPEN = 1, 0
+_WRONG = lt.alert_category.error | lt.alert_category.ip_block
 
 # What each is for was measured: docs/weights.md, "Between the hosts".
 _SETTINGS: Dict[str, Any] = {
@@ -63,7 +64,6 @@ class Wire:
     """One listening session, and the torrents on it."""
 
     def __init__(self, config: Dict[str, Any], port: int) -> None:
-        self._peers: List[str] = config["peers"]
         self._port = port
         host = "[%s]" % config["address"] if ":" in config["address"] else config["address"]
         share = int(config["rate"]) // int(config["sessions"])
@@ -76,23 +76,41 @@ class Wire:
             upload_rate_limit=share,
             download_rate_limit=share,
             send_socket_buffer_size=_SOCKET if int(config["sessions"]) <= _FEW else 8 * _SOCKET,
-            alert_mask=lt.alert_category.error | lt.alert_category.ip_block,
+            alert_mask=_WRONG | lt.alert_category.storage,
         )
         self._session = lt.session(params)
-        self._session.set_ip_filter(_only(self._peers))
+        self._session.set_ip_filter(_only(config["peers"]))
         self._session.set_peer_class_filter(_all_limited(self._session))
 
-    def refused(self) -> Set[str]:
-        """Return what went wrong or was refused since the last call, as text."""
-        return {alert.message() for alert in self._session.pop_alerts()}
+    def news(self) -> Tuple[Set[str], List[Tuple[Any, int, Any]]]:
+        """Return what went wrong or was refused since the last call, as text, and pieces that were read."""
+        told, read = set(), []
+        for alert in self._session.pop_alerts():
+            if isinstance(alert, lt.read_piece_alert):
+                read.append((alert.handle, int(alert.piece), alert.buffer))
+            elif alert.category() & _WRONG:
+                told.add(alert.message())
+        return told, read
 
     def listens(self) -> bool:
         """Tell whether the port could be had."""
         return bool(self._session.is_listening())
 
-    def add(self, group: Group, folder: str, have: List[bool], stripe: int) -> Any:
-        """Take part in a group; return its handle. ``stripe`` is this host's number among the targets, -1: none."""
-        given = lt.load_torrent_buffer(lt.bencode(group.metainfo()))
+    def mesh(self, group: Group, folder: str, have: List[bool], peers: List[str]) -> Any:
+        """Take part in a group between the hosts; return its handle."""
+        return self._add(group, b"mesh", folder, have, 4, peers)
+
+    def watch(self, group: Group, folder: str, peers: List[str]) -> Any:
+        """See how the hosts get on with a group, and neither give nor take; return its handle."""
+        count = sum(group.pieces(row) for row in group.carried)
+        return self._add(group, b"mesh", folder, [False] * count, 0, peers)
+
+    def source(self, group: Group, folder: str, have: List[bool], peers: List[str]) -> Any:
+        """Give a group out to the hosts, or take from the source what is asked for later; return its handle."""
+        return self._add(group, b"source", folder, have, 0, peers)
+
+    def _add(self, group: Group, name: bytes, folder: str, have: List[bool], priority: int, peers: List[str]) -> Any:
+        given = lt.load_torrent_buffer(lt.bencode(group.metainfo(name)))
         given.renamed_files = group.paths(folder)
         given.save_path = folder
         given.have_pieces = have
@@ -101,8 +119,8 @@ class Wire:
         given.flags = (
             flags.apply_ip_filter | flags.disable_dht | flags.disable_lsd | flags.disable_pex | flags.no_verify_files
         )
-        if stripe >= 0:
-            given.piece_priorities = shares(len(have), stripe, len(self._peers))
+        given.piece_priorities = [priority] * len(have)
+        given.peers = [(address, self._port) for address in peers]
         handle = self._session.add_torrent(given)
         handle.set_max_uploads(-1)
         handle.set_max_connections(2000)

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from queue import SimpleQueue
-from typing import Any, Dict, List, Set
+from typing import Any, Dict, List, Set, Tuple
 
 from r1fleet.agent.swarm_files import (
     Group,
@@ -17,6 +17,7 @@ from r1fleet.agent.swarm_files import (
     take_over,
     write_json,
 )
+from r1fleet.agent.swarm_intake import Intake, Shares
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Task:
         self.ready = False
         self.have: List[bool] = []
         self.handle: Any = None
+        self.outlet: Any = None  # the source's own torrent, at the source
+        self.intake: Any = None  # the same, at a target that still takes from it
         self.whole = self.passed = False
         self.error = ""
         self.verified: Set[str] = set()
@@ -49,8 +52,8 @@ class Task:
         self.done = self.received = self.sent = self.rejected = 0
         self.rate = self.sending = 0.0
         self.spoilt = False
-        self._before = (0, 0, 0)
-        self._calls: Dict[str, List[int]] = {}
+        self._past = (0, 0, 0)  # moved by torrents that were left
+        self._calls: Dict[Tuple[bool, str], List[int]] = {}
 
     def look(self, wire: Wire, keeper: Keeper) -> None:
         """Take in what libtorrent tells, call peers that are missing, and hand complete files to the keeper."""
@@ -59,62 +62,107 @@ class Task:
         if not self.ready or self.error:
             return
         if self.handle is None and self.group.carried:
-            stripe = -1 if self.is_source else self.config["targets"].index(self.config["address"])
-            self.handle = wire.add(self.group, self.folder, self.have, stripe)
+            self._join(wire)
         if self.handle is not None:
-            self._read(keeper)
+            self._read(wire, keeper)
             self._call(wire)
         else:
             self.complete = set(self.config["peers"])
         self.whole = len(self.verified) == len(self.group.files)
         self.passed = self.whole and self.complete >= set(self.config["peers"]) - {self.config["source"]}
 
+    def _join(self, wire: Wire) -> None:
+        peers, source = self.config["peers"], self.config["source"]
+        if self.is_source:
+            self.outlet = wire.source(self.group, self.folder, self.have, [])
+            self.handle = wire.watch(self.group, self.folder, peers)
+            return
+        self.handle = wire.mesh(self.group, self.folder, self.have, peers)
+        if not all(self.have):
+            targets = self.config["targets"]
+            shares = Shares(targets.index(self.config["address"]), len(targets))
+            taken = wire.source(self.group, self.folder, self.have, [source])
+            self.intake = Intake(taken, self.handle, shares, self.have)
+
     def _restart(self, wire: Wire, keeper: Keeper) -> None:
         """Look at the files again: one of them is not what its pieces were when they came."""
         self.spoilt = self.ready = False
         self.repairs += 1
-        if self.handle is not None:
-            wire.remove(self.handle)
-            self.handle = None
-        self._before = (self.received, self.sent, self.rejected)
+        for handle in self._handles():
+            self._leave(wire, handle)
+        self.handle = self.intake = self.outlet = None
         self.asked = set(self.verified)
         keeper.put(self)
 
-    def _read(self, keeper: Keeper) -> None:
-        status = self.handle.status()
-        if status.errc.value():
-            place = self.folder
-            self.error = "%s: %s" % (place, status.errc.message())
-            return
-        old_received, old_sent, old_rejected = self._before
-        self.received = old_received + status.total_payload_download
-        self.sent = old_sent + status.total_payload_upload
-        self.rejected = old_rejected + status.total_failed_bytes
-        self.rate, self.sending = float(status.download_payload_rate), float(status.upload_payload_rate)
+    def _handles(self) -> List[Any]:
+        own = self.intake.source if self.intake is not None else self.outlet
+        return [handle for handle in (self.handle, own) if handle is not None]
+
+    def _leave(self, wire: Wire, handle: Any) -> None:
+        received, sent, rejected = map(sum, zip(self._past, _moved(handle.status())))
+        self._past = (received, sent, rejected)
+        wire.remove(handle)
+
+    def _read(self, wire: Wire, keeper: Keeper) -> None:
+        states = [handle.status() for handle in self._handles()]
+        for status in states:
+            if status.errc.value():
+                self.error = "%s: %s" % (self.folder, status.errc.message())
+                return
+        self.received, self.sent, self.rejected = map(sum, zip(self._past, *map(_moved, states)))
+        self.rate = float(sum(status.download_payload_rate for status in states))
+        self.sending = float(sum(status.upload_payload_rate for status in states))
+        if self.intake is not None:
+            self.intake.pace(self.rate / self.group.piece)
         peers = self.handle.get_peer_info()
         self.peers = [peer.ip[0] for peer in peers]
         self.complete.difference_update(self.peers)  # a peer may find a file spoilt after all
         self.complete.update(peer.ip[0] for peer in peers if peer.progress >= 1.0)
+        if self.is_source:
+            self.done = self.group.size
+        else:
+            self._progress(wire, keeper)
+
+    def _progress(self, wire: Wire, keeper: Keeper) -> None:
+        """See which files are whole; nothing is asked of the source any more when all are."""
         progress = self.handle.file_progress(1)
-        self.done = 0
+        self.done = sum(progress[index] for index, _ in self.group.indexed())
+        if self.intake is not None and self.done == self.group.size:
+            self._leave(wire, self.intake.source)
+            self.intake = None
         for index, row in self.group.indexed():
-            self.done += progress[index]
-            if progress[index] == row["size"] and row["path"] not in self.asked:
+            first, count = self.group.first(row), self.group.pieces(row)
+            if progress[index] < row["size"] or row["path"] in self.asked:
+                continue
+            if self.intake is None or self.intake.is_through(range(first, first + count)):
                 self.asked.add(row["path"])
                 self.handle.flush_cache()
                 keeper.verify(self, row)
 
     def _call(self, wire: Wire) -> None:
+        """Call peers that are missing, and the source a second time, for what only it gives out."""
         for address in self.config["peers"]:
-            if address in self.peers:
-                self._calls.pop(address, None)
-                continue
-            row = self._calls.setdefault(address, [0, 0])  # looks until the next call, calls so far
-            row[0] -= 1
-            if row[0] < 0:
-                wire.connect(self.handle, address)
-                row[0] = _CALL_AGAIN[min(row[1], len(_CALL_AGAIN) - 1)]
-                row[1] += 1
+            self._call_one(wire, self.handle, address, self.peers)
+        if self.intake is not None:
+            source = self.intake.source
+            self._call_one(wire, source, self.config["source"], [peer.ip[0] for peer in source.get_peer_info()])
+
+    def _call_one(self, wire: Wire, handle: Any, address: str, peers: List[str]) -> None:
+        key = (handle is self.handle, address)
+        if address in peers:
+            self._calls.pop(key, None)
+            return
+        row = self._calls.setdefault(key, [0, 0])  # looks until the next call, calls so far
+        row[0] -= 1
+        if row[0] < 0:
+            wire.connect(handle, address)
+            row[0] = _CALL_AGAIN[min(row[1], len(_CALL_AGAIN) - 1)]
+            row[1] += 1
+
+
+def _moved(status: Any) -> Tuple[int, int, int]:
+    """Return how many bytes a torrent took in, gave out and found wrong."""
+    return status.total_payload_download, status.total_payload_upload, status.total_failed_bytes
 
 
 class Keeper(threading.Thread):

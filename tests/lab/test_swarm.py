@@ -314,7 +314,7 @@ def split(members: list[Member]) -> tuple[Member, list[Member]]:
 def greeting(fleet: Lab) -> bytes:
     """Return how a peer of this very transfer begins."""
     (told,) = at(fleet, "h1", STATE).glob("*/group-0.json")
-    about = Group(json.loads(told.read_text())).metainfo()[b"info"]
+    about = Group(json.loads(told.read_text())).metainfo(b"mesh")[b"info"]
     return b"\x13BitTorrent protocol" + bytes(8) + hashlib.sha1(bencoded(about)).digest() + b"-R10000-stranger-id!"
 
 

@@ -16,7 +16,7 @@ from r1fleet.weights.swarm.party import Answer, Party
 from r1fleet.weights.swarm.progress import Figures, figures, transfer
 from r1fleet.weights.sync import STEP, HostOutcome, staging
 
-_CALM, _BUSY = 1.0, 0.2
+_CALM, _BUSY = 1.0, 0.1
 _MOST_STARTS = 5
 
 Begin = Callable[[Sequence[str]], dict[str, Answer]]
@@ -40,6 +40,7 @@ class Drive:
         self._whole_at: float | None = None
         self._mark: list[tuple[int, int]] = []
         self._moved = time.monotonic()
+        self._asked_all = 0.0
 
     def begin(self, source: str, targets: Sequence[str], ground: Ground, observer: Observer) -> None:
         """Start the program on every host, and take up what an earlier time left."""
@@ -70,10 +71,9 @@ class Drive:
         return [host for host in self._targets if host not in self.outcomes]
 
     def _ask(self) -> None:
-        """Ask all hosts how they do; start again what has ended, tell what has failed."""
-        asked = [self._source, *self._running()]
+        """Ask hosts how they do; start again what has ended, tell what has failed."""
         ended = []
-        for host, told in self._party.ask("status", {host: {} for host in asked}).items():
+        for host, told in self._party.ask("status", {host: {} for host in self._due()}).items():
             if isinstance(told, FleetError):
                 continue  # lost hosts may come back; `_over` says for how long
             now = self._figures[host] = figures(told["status"])
@@ -90,6 +90,14 @@ class Drive:
             if self._starts[host] > _MOST_STARTS:
                 self._refuse(host, f"the transfer's program does not stay alive: {words or 'it says nothing'}")
         self._begin([host for host, _ in ended if host not in self.outcomes])
+
+    def _due(self) -> list[str]:
+        """Return whom to ask: now and then all, but the source alone while everyone waits for what it seals."""
+        now = time.monotonic()
+        if self._handout.is_busy and now - self._asked_all < _CALM:
+            return [self._source]
+        self._asked_all = now
+        return [self._source, *self._running()]
 
     def _refuse(self, host: str, what: str) -> None:
         error = HostFailed(what, where=Where(host=host), hint="what has come stays: mend it, then run it again")

@@ -9,8 +9,8 @@ from r1fleet.weights.manifest import Manifest, SealedFile
 MOST_GROUPS = 32
 """Every group costs a connection between any two hosts."""
 
-_LEAST_PIECE, _MOST_PIECE = 1 << 17, 1 << 21
-_PIECES = 512
+_LEAST_PIECE, _MOST_PIECE = 1 << 16, 1 << 21
+_PIECES = 1024
 
 
 def piece_size(manifest: Manifest) -> int:

@@ -15,7 +15,7 @@ from r1fleet.transport.protocol import Blob
 from r1fleet.weights.swarm.model import Cargo, Member, Platform, SwarmSettings
 from r1fleet.weights.sync import staging
 
-_MODULES = ("swarm", "swarm_files", "swarm_session", "swarm_task", "swarm_unit")
+_MODULES = ("swarm", "swarm_files", "swarm_intake", "swarm_session", "swarm_task", "swarm_unit")
 _GLIBC = re.compile(r"glibc 2\.(\d+)")
 _SESSION_MBITS = 6000
 _MOST_SESSIONS = 8
