@@ -103,7 +103,7 @@ def _ours(made: Lab, chosen: tuple[LabHost, ...], manifest: Manifest, rate: str,
         members = [
             Member(way.open(inventory.hosts[host.name], Become()), host.address, become=Become()) for host in chosen
         ]
-        settings = SwarmSettings(wheel_for=libtorrent_wheel, patience=0, sessions=1)
+        settings = SwarmSettings(wheel_for=libtorrent_wheel, patience=60, sessions=1)
         swarm = Swarm(Cargo(manifest, PLACE, PLACE), members[0], members[1:], settings)
         swarm.start()
         with shaped(made, chosen, rate), _Watch(chosen[1:]) as watch:
@@ -155,6 +155,8 @@ class _Watch:
             told: dict[str, Any] = json.loads(path.read_text())
         except (OSError, ValueError):
             return
+        if "received" not in told:
+            return  # it has only been started
         self._lives[host][told["pid"]] = told["received"]
         if told["whole_at"]:
             self.whole.setdefault(host, told["whole_at"])

@@ -10,6 +10,9 @@ from r1fleet.agent.swarm_files import Group
 
 # What waits in a socket for a slow peer can be asked of no other one; only fast links need much to be kept busy.
 _SOCKET, _FEW = 64 << 10, 2
+# For how many seconds a peer is asked ahead: what waits there long can be had from no other one. But many peers share
+# the link, so that each of them gives little in a second.
+_AHEAD, _AHEAD_OF_MANY, _MANY = 1, 3, 8
 _NOBODY, _OPEN = 1, 0
 _WRONG = lt.alert_category.error | lt.alert_category.ip_block
 
@@ -43,7 +46,6 @@ _SETTINGS: Dict[str, Any] = {
     "piece_extent_affinity": False,
     "whole_pieces_threshold": 0,
     "max_out_request_queue": 500,
-    "request_queue_time": 3,
     "max_allowed_in_request_queue": 4000,
     "send_buffer_watermark": 1 << 20,
     "send_buffer_low_watermark": 16 << 10,
@@ -70,6 +72,7 @@ class Wire:
         params = lt.session_params()
         params.settings = dict(
             _SETTINGS,
+            request_queue_time=_AHEAD if len(config["peers"]) <= _MANY else _AHEAD_OF_MANY,
             **config.get("settings", {}),
             listen_interfaces="%s:%d" % (host, port),
             outgoing_interfaces=config["interface"] or config["address"],
