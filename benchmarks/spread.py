@@ -16,20 +16,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from benchmarks import spread_peers
 from benchmarks.measure import host_cpu
-from benchmarks.spread_ground import PLACE, Outcome, bits, content, same, sent_bytes, shaped
+from benchmarks.spread_ground import PLACE, Outcome, bits, content, control, same, sent_bytes, shaped
 from r1fleet import lab
 from r1fleet.cli.connect import connector
 from r1fleet.inventory import load
 from r1fleet.lab import Lab, LabHost
 from r1fleet.provision.library import libtorrent_wheel
 from r1fleet.transport import Become
+from r1fleet.weights.cargo import Cargo
 from r1fleet.weights.manifest import Manifest
-from r1fleet.weights.swarm import STATE, Cargo, Member, Swarm, SwarmSettings
+from r1fleet.weights.swarm import STATE, Member, Swarm, SwarmSettings
 
 NAME = "bench-spread"
 
@@ -45,10 +47,8 @@ def main() -> None:
     made = lab.up(NAME, hosts=max([*given.hosts, given.fault_hosts if given.faults else 0]) + 1, extra_vars={})
     try:
         size = int(bits(given.rate) / 8 * given.seconds)
-        print(
-            f"{os.cpu_count()} cores, {given.rate} links, {size / 1e6:.0f} MB, load {os.getloadavg()[0]:.1f}",
-            flush=True,
-        )
+        ground = f"{os.cpu_count()} cores, {given.rate} links, {control(made, given.congestion)}"
+        print(f"{ground}, {size / 1e6:.0f} MB, load {os.getloadavg()[0]:.1f}", flush=True)
         manifest = content(made, size)
         for hosts in given.hosts:
             for tool in given.tools:
@@ -67,6 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--hosts", type=int, nargs="*", default=[4, 8, 16], help="targets beside the source")
     parser.add_argument("--rate", default="20mbit", help="of every link, each way")
     parser.add_argument("--seconds", type=float, default=80, help="how long one copy takes at that rate")
+    parser.add_argument("--congestion", default="", help="the hosts' TCP congestion control, if not this machine's")
     parser.add_argument("--tools", nargs="*", default=["r1fleet", "rsync", "aria2"])
     parser.add_argument("--faults", nargs="*", default=[], choices=list(_FAULTS))
     parser.add_argument("--fault-hosts", type=int, default=8)
@@ -147,8 +148,9 @@ class _Watch:
     def _look(self) -> None:
         while not self._over.wait(0.05):
             for host in self._hosts:
-                for path in Path(f"{host.root}{STATE}").glob("*/status-*.json"):
-                    self._note(host.name, path)
+                with suppress(FileNotFoundError):  # the state of a transfer that ends goes away meanwhile
+                    for path in Path(f"{host.root}{STATE}").glob("*/status-*.json"):
+                        self._note(host.name, path)
 
     def _note(self, host: str, path: Path) -> None:
         try:

@@ -46,6 +46,14 @@ def shaped(made: Lab, hosts: tuple[LabHost, ...], rate: str) -> Iterator[None]:
             lab.heal_host(made.name, host.name)
 
 
+def control(made: Lab, algorithm: str) -> str:
+    """Give the hosts' networks a congestion control, unless empty; return which one the first of them has."""
+    words = ["sysctl", "-n", "net.ipv4.tcp_congestion_control"]
+    for host in made.hosts if algorithm else ():
+        _inside(host, ["sysctl", "-qw", f"{words[-1]}={algorithm}"])
+    return _inside(made.hosts[0], words)
+
+
 def sent_bytes(host: LabHost) -> int:
     """Return what a host's link has carried outward, framing included."""
     words = ["ip", "-n", host.namespace, "-j", "-s", "link", "show", "dev", "eth0"]
@@ -69,6 +77,7 @@ def content(made: Lab, size: int) -> Manifest:
 
 
 def same(host: LabHost, manifest: Manifest) -> bool:
+    """Compare every file of a host with the manifest."""
     for file in manifest.files:
         path = Path(f"{host.root}{PLACE}") / file.path
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256:
@@ -77,5 +86,11 @@ def same(host: LabHost, manifest: Manifest) -> bool:
 
 
 def bits(rate: str) -> float:
+    """Turn ``20mbit`` into bits a second."""
     number, unit = rate[:-4], rate[-4]
     return float(number) * {"k": 1e3, "m": 1e6, "g": 1e9}[unit]
+
+
+def _inside(host: LabHost, words: list[str]) -> str:
+    entered = ["ip", "netns", "exec", host.namespace, *words]
+    return subprocess.run(entered, check=True, capture_output=True, text=True).stdout.strip()

@@ -86,7 +86,7 @@ class FakeHost:
         """Open no stream."""
         raise NotImplementedError
 
-    def fetch(self, path: str, target: Path, *, become: Become | None = None) -> Reply:
+    def fetch(self, path: str, target: Path, *, become: Become | None = None, rate: int = 0) -> Reply:
         raise NotImplementedError
 
     def close(self) -> None:

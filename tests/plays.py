@@ -66,7 +66,7 @@ class FakeSession:
         """Open no stream."""
         raise NotImplementedError
 
-    def fetch(self, path: str, target: Path, *, become: Become | None = None) -> Reply:
+    def fetch(self, path: str, target: Path, *, become: Become | None = None, rate: int = 0) -> Reply:
         """Write a file that holds its own path."""
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(path)

@@ -7,22 +7,23 @@ import os
 from typing import Any, Dict
 
 from r1fleet.agent.context import Context
+from r1fleet.agent.pace import Pace
 
-ARGUMENTS = {"path": {"type": "str", "required": True}}
-_CHUNK = 65536
+ARGUMENTS = {"path": {"type": "str", "required": True}, "rate": {"type": "int", "default": 0}}
 
 
 def run(ctx: Context) -> Dict[str, Any]:
-    """Send the content, then its hash and size."""
-    path = ctx.args["path"]
+    """Send the content, at most ``rate`` bytes a second unless 0, then its hash and size."""
+    path, pace = ctx.args["path"], Pace(ctx.args["rate"])
     if os.path.isdir(path):
         ctx.fail("remote file is a directory, fetch cannot work on directories", path=path)
     summer, size = hashlib.sha256(), 0
     try:
         with open(path, "rb") as stream:
-            for chunk in iter(lambda: stream.read(_CHUNK), b""):
+            for chunk in iter(lambda: stream.read(pace.chunk), b""):
                 summer.update(chunk)
                 size += len(chunk)
+                pace.wait(len(chunk))
                 ctx.send(chunk)
     except FileNotFoundError:
         ctx.fail("the remote file does not exist, not transferring, ignored", path=path, absent=True)

@@ -8,6 +8,7 @@ many there are in all.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -18,11 +19,18 @@ from typing import Any, Dict, List, NoReturn
 
 from r1fleet.agent import swarm_unit
 from r1fleet.agent.swarm_files import Group, write_json
+from r1fleet.agent.swarm_keeper import Keeper
 from r1fleet.agent.swarm_session import Wire
-from r1fleet.agent.swarm_task import Keeper, Task
+from r1fleet.agent.swarm_task import Task
 
 CALM, BUSY, SOON = 1.0, 0.2, 0.1
 """Seconds between two looks: long while bytes just flow, short while something is about to end or begins."""
+
+NEAR = 8.0
+"""How many seconds before its end a transfer is hurried."""
+
+TAKEN = 10.0
+"""How many seconds a port that is taken is waited for: what was killed may not have let go of it."""
 
 LINGER = 5.0
 """How long a host stays once it has seen all others complete: they must see it, too."""
@@ -31,11 +39,12 @@ LINGER = 5.0
 class Node:
     """One part of a swarm on one host."""
 
+    wire: Wire
+
     def __init__(self, folder: str, part: int) -> None:
         self.folder, self.part = folder, part
         self.config = _load(os.path.join(folder, "config.json"))
         self.sessions = int(self.config["sessions"])
-        self.wire = Wire(self.config, int(self.config["first_port"]) + part)
         self.keeper = Keeper(self.config, os.path.join(folder, "verified-%d.json" % part))
         self.tasks: Dict[int, Task] = {}
         self.began = time.time()
@@ -44,15 +53,24 @@ class Node:
         self.all_over = 0.0
         self.whole_at = 0.0
         self.notes: List[str] = []
+        self.problem = ""
 
     def serve(self) -> None:
         """Go on until it is over; a TERM ends it at once, as a kill would: all that counts is on disk."""
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        port = int(self.config["first_port"]) + self.part
+        self.problem = _await_port(self.config["address"], port, float(self.config["idle"]))
+        if self.problem:
+            self._tell(self._status(), "failed")
+        else:
+            self._move(port)
+        swarm_unit.remove(self.config["unit"] % self.part)
+
+    def _move(self, port: int) -> None:
+        """Take in and give out until it is over."""
+        self.wire = Wire(self.config, port)
         self.keeper.start()
-        while True:
-            if self.step():
-                swarm_unit.remove(self.config["unit"] % self.part)
-                return
+        while not self.step():
             self._wait(self._pause())
 
     def step(self) -> bool:
@@ -60,12 +78,16 @@ class Node:
         self._take_groups()
         for task in list(self.tasks.values()):
             task.look(self.wire, self.keeper)
+        self.wire.tighten(ends=0 < self._left() < NEAR)
         status = self._status()
         over = self._over(status)
-        status["whole_at"] = self.whole_at
-        status["state"] = over or ("failed" if status["error"] else "running")
-        write_json(os.path.join(self.folder, "status-%d.json" % self.part), status)
+        self._tell(status, over or ("failed" if status["error"] else "running"))
         return bool(over)
+
+    def _tell(self, status: Dict[str, Any], state: str) -> None:
+        """Write down how it goes."""
+        told = dict(status, whole_at=self.whole_at, state=state)
+        write_json(os.path.join(self.folder, "status-%d.json" % self.part), told)
 
     def _wait(self, seconds: float) -> None:
         """Let time pass, and pass on what comes from the source meanwhile."""
@@ -89,6 +111,12 @@ class Node:
         begins = not tasks or not all(task.ready for task in tasks)
         return SOON if begins else BUSY if ending or self.keeper.doing else CALM
 
+    def _left(self) -> float:
+        """Return for how many seconds the groups that are known take in, if they go on as they do; 0 without any."""
+        tasks = [task for task in self.tasks.values() if task.ready]
+        left = sum(task.group.size - task.done for task in tasks)
+        return left / max(sum(task.rate for task in tasks), 1.0)
+
     def _take_groups(self) -> None:
         """Begin with groups that are new here: seal what is wanted, check what is there, then move the rest."""
         for name in os.listdir(self.folder):
@@ -111,7 +139,7 @@ class Node:
             "pid": os.getpid(),
             "at": time.time(),
             "began": self.began,
-            "error": next((task.error for task in tasks if task.error), ""),
+            "error": self.problem or next((task.error for task in tasks if task.error), ""),
             "done": sum(task.done for task in tasks),
             "received": sum(task.received for task in tasks),
             "sent": sum(task.sent for task in tasks),
@@ -160,22 +188,26 @@ def _load(path: str) -> Any:
         return json.load(stream)
 
 
-def _await_address(address: str) -> None:
-    """Wait for the network after a boot: there is nothing to listen on before."""
+def _await_port(address: str, port: int, idle: float) -> str:
+    """Wait for the network after a boot, and for a port to be let go of; return why it cannot be had, or nothing."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    began = time.monotonic()
     while True:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((address, 0))
-                return
-            except OSError:
-                time.sleep(BUSY)
+                probe.bind((address, port))
+                return ""
+            except OSError as error:
+                longest = TAKEN if error.errno == errno.EADDRINUSE else idle
+                if time.monotonic() - began > longest:
+                    return "cannot listen on port %d of %s: %s" % (port, address, error.strerror)
+        time.sleep(BUSY)
 
 
 def main() -> NoReturn:
     """Serve the part that argv names."""
     folder = os.path.dirname(os.path.abspath(sys.argv[1]))
-    _await_address(_load(sys.argv[1])["address"])
     Node(folder, int(sys.argv[2])).serve()
     os._exit(0)  # without waiting for libtorrent to say goodbye to every peer
 

@@ -8,7 +8,7 @@ that has come is put into the mesh.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import Any, Callable, Deque, Dict, Iterable, List, Sequence, Set, Tuple
 from zlib import crc32
 
@@ -19,6 +19,8 @@ _SETTLED = 2.5
 """For how long it must be a host's turn to take a piece for another: what others have asked for by then has come."""
 _STUCK = 6.0
 """After how long an owner whose next piece does not come keeps nothing to itself any more."""
+_NEARLY = 2
+"""With how many windows left of its own share a host is one that helps: its turns settle before it is through."""
 _MOST_LOOKED_AT = 2048
 _UNWANTED, _WANTED = 0, 7
 _UNDER_WAY = (1, 2)  # of a block: requested, and on its way to the disk
@@ -126,9 +128,8 @@ class Intake:
         busy = self._asked | self._reading
         mine = [piece for piece in missing if self._shares.owner(piece) == self._shares.mine]
         self._own = deque(piece for piece in mine if piece not in busy)
-        self._others = (
-            deque(piece for piece in self._to_help(missing) if piece not in busy) if not self._own else deque()
-        )
+        near = len(mine) <= _NEARLY * self.window
+        self._others = deque(piece for piece in self._to_help(missing) if piece not in busy) if near else deque()
 
     def _to_help(self, missing: Sequence[int]) -> List[int]:
         """Return what to take for others: pieces it has been this host's turn to take for a while.
@@ -136,7 +137,8 @@ class Intake:
         Before that another host may have asked for them already, which cannot be seen.
         """
         now, shares = self._clock(), self._shares
-        helpers = [host for host in range(shares.hosts) if host not in self._next or host == shares.mine]
+        left = Counter(map(shares.owner, missing))
+        helpers = [host for host in range(shares.hosts) if left[host] <= _NEARLY * self.window]
         reserve = {owner: self.window for owner, (_, since) in self._next.items() if now - since < _STUCK}
         mine, rest = shares.to_help(missing, helpers, reserve)
         self._turn = {piece: self._turn.get(piece, now) for piece in mine}

@@ -10,9 +10,11 @@ from r1fleet.agent.swarm_files import Group
 
 # What waits in a socket for a slow peer can be asked of no other one; only fast links need much to be kept busy.
 _SOCKET, _FEW = 64 << 10, 2
-# For how many seconds a peer is asked ahead: what waits there long can be had from no other one. But many peers share
-# the link, so that each of them gives little in a second.
-_AHEAD, _AHEAD_OF_MANY, _MANY = 1, 3, 8
+_MANY = 8
+_TIGHT = {"request_queue_time": 1, "request_timeout": 6, "piece_timeout": 4}
+_LOOSE = {"request_queue_time": 3, "request_timeout": 20, "piece_timeout": 10}
+"""How many seconds a peer is asked ahead, and when what it does not give is asked of others. What waits at a peer can
+be had from no other one, which counts in the end; but where many peers share a link, each gives little in a second."""
 _NOBODY, _OPEN = 1, 0
 _WRONG = lt.alert_category.error | lt.alert_category.ip_block
 
@@ -32,12 +34,12 @@ _SETTINGS: Dict[str, Any] = {
     "connection_speed": 200,
     "torrent_connect_boost": 100,
     "listen_queue_size": 400,
+    "max_retry_port_bind": 0,
+    "listen_system_port_fallback": False,
     "smooth_connects": False,
     "min_reconnect_time": 2,
     "max_failcount": 1000,
     "peer_timeout": 20,
-    "request_timeout": 20,
-    "piece_timeout": 10,
     "peer_turnover": 0,
     "close_redundant_connections": False,
     "allow_multiple_connections_per_ip": False,
@@ -67,20 +69,22 @@ class Wire:
 
     def __init__(self, config: Dict[str, Any], port: int) -> None:
         self._port = port
+        self._ends = False
+        self._loose = _LOOSE if len(config["peers"]) > _MANY else dict(_LOOSE, request_queue_time=1)
         host = "[%s]" % config["address"] if ":" in config["address"] else config["address"]
         share = int(config["rate"]) // int(config["sessions"])
         params = lt.session_params()
-        params.settings = dict(
-            _SETTINGS,
-            request_queue_time=_AHEAD if len(config["peers"]) <= _MANY else _AHEAD_OF_MANY,
+        params.settings = {
+            **_SETTINGS,
+            **self._loose,
             **config.get("settings", {}),
-            listen_interfaces="%s:%d" % (host, port),
-            outgoing_interfaces=config["interface"] or config["address"],
-            upload_rate_limit=share,
-            download_rate_limit=share,
-            send_socket_buffer_size=_SOCKET if int(config["sessions"]) <= _FEW else 8 * _SOCKET,
-            alert_mask=_WRONG | lt.alert_category.storage,
-        )
+            "listen_interfaces": "%s:%d" % (host, port),
+            "outgoing_interfaces": config["interface"] or config["address"],
+            "upload_rate_limit": share,
+            "download_rate_limit": share,
+            "send_socket_buffer_size": _SOCKET if int(config["sessions"]) <= _FEW else 8 * _SOCKET,
+            "alert_mask": _WRONG | lt.alert_category.storage,
+        }
         self._session = lt.session(params)
         self._session.set_ip_filter(_only(config["peers"]))
         self._session.set_peer_class_filter(_all_limited(self._session))
@@ -95,9 +99,11 @@ class Wire:
                 told.add(alert.message())
         return told, read
 
-    def listens(self) -> bool:
-        """Tell whether the port could be had."""
-        return bool(self._session.is_listening())
+    def tighten(self, *, ends: bool) -> None:
+        """Ask little ahead, and soon others, where a transfer ``ends``."""
+        if ends != self._ends:
+            self._ends = ends
+            self._session.apply_settings(_TIGHT if ends else self._loose)
 
     def mesh(self, group: Group, folder: str, have: List[bool], peers: List[str]) -> Any:
         """Take part in a group between the hosts; return its handle."""

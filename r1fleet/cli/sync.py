@@ -72,7 +72,8 @@ def sync(
         typer.Option(
             "--rate",
             metavar="RATE",
-            help="At most this much a second on each host, in each direction: 500M or 2G, in bytes.",
+            help="At most this much a second on each host, in each direction, and in each copy by the controller: 500M "
+            "or 2G, in bytes. Downloads from hubs are not slowed.",
             show_default=False,
         ),
     ] = "",

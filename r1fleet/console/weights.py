@@ -30,7 +30,10 @@ def brought_lines(done: Brought) -> Iterator[str]:
         if changed:
             yield f"{one.path}: brought to {', '.join(changed)}; sha256 {one.digest[:12]}"
         for failed in one.failed:
-            yield f"{one.path}: {failed.host} does not hold it: {one_line(failed.error.what if failed.error else '')}"
+            error = failed.error
+            yield f"{one.path}: {failed.host} does not hold it: {one_line(error.what if error else '')}"
+            if error and error.hint:
+                yield f"  hint: {one_line(error.hint)}"
 
 
 def shelf_lines(shelf: Shelf) -> Iterator[str]:

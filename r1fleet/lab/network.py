@@ -15,6 +15,7 @@ _RUN_NETNS = Path("/run/netns")
 _WORSE_METRIC = 65535
 _RULE_PRIORITY = 20077
 _LEAST_BURST = 16 * 1024
+_LEAST_QUEUE = 64 * 1024
 
 
 def ensure_switch(lab: Lab) -> None:
@@ -106,7 +107,8 @@ def swallow_no_more(host: LabHost) -> None:
 def slow_down(lab: Lab, host: LabHost, bits: int) -> None:
     """Let the host's link carry so many bits a second each way, like a slower cable."""
     burst = max(_LEAST_BURST, bits // 8 // 200)  # bytes: what 5 ms let pass
-    rate = ["root", "tbf", "rate", f"{bits}bit", "burst", burst, "latency", "400ms"]
+    queue = max(_LEAST_QUEUE, bits // 8 // 10)  # bytes: what 100 ms let pass, about a switch's buffer
+    rate = ["root", "tbf", "rate", f"{bits}bit", "burst", burst, "limit", queue + burst]
     run(cmd("tc", "-n", host.namespace, "qdisc", "replace", "dev", INTERFACE, [str(word) for word in rate]))
     run(cmd("tc", "-n", lab.switch, "qdisc", "replace", "dev", host.name, [str(word) for word in rate]))
 

@@ -16,8 +16,13 @@ from r1fleet.transport.protocol import Become, Call, Reply
 Submit = Callable[[Call, Callable[[bytes], None]], "Future[Reply]"]
 
 
-def fetch(host: str, submit: Submit, path: str, target: Path, become: Become | None) -> Reply:
-    """Stream ``path`` of the host to ``target``; a reply that failed leaves ``target`` untouched."""
+def fetching(path: str, become: Become | None, rate: int) -> Call:
+    """Return the call that streams a file of the host, at most ``rate`` bytes a second unless 0."""
+    return Call("agent.fetch", {"path": path, "rate": rate}, become=become)
+
+
+def fetch(host: str, submit: Submit, call: Call, target: Path) -> Reply:
+    """Stream what ``call`` names to ``target``; a reply that failed leaves ``target`` untouched."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -27,9 +32,9 @@ def fetch(host: str, submit: Submit, path: str, target: Path, become: Become | N
     try:
         with os.fdopen(descriptor, "wb") as stream:
             arriving = _Arriving(stream)
-            reply = submit(Call("agent.fetch", {"path": path}, become=become), arriving.take).result()
+            reply = submit(call, arriving.take).result()
         if not reply.get("failed"):
-            arriving.check(host, path, reply)
+            arriving.check(host, call.args["path"], reply)
             neighbour.replace(target)
         return reply
     except OSError as error:

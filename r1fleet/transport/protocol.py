@@ -86,8 +86,11 @@ class Session(Protocol):
     def pipe(self, command: str) -> Wire:
         """Start one shell command without the agent, and return the stream to it."""
 
-    def fetch(self, path: str, target: Path, *, become: Become | None = None) -> Reply:
-        """Stream the host's file ``path`` to ``target`` atomically; reply has sha256 and size."""
+    def fetch(self, path: str, target: Path, *, become: Become | None = None, rate: int = 0) -> Reply:
+        """Stream the host's file ``path`` to ``target`` atomically; reply has sha256 and size.
+
+        ``rate`` is in bytes a second, 0 without limit.
+        """
 
     def close(self) -> None:
         """End the agent and everything it still runs on the host; safe to call twice."""

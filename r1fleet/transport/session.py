@@ -13,7 +13,7 @@ from pathlib import Path
 
 from r1fleet.errors import FleetError
 from r1fleet.transport import refusals
-from r1fleet.transport.fetch import fetch
+from r1fleet.transport.fetch import fetch, fetching
 from r1fleet.transport.link import Link, Sink
 from r1fleet.transport.protocol import Become, Call, Completed, Reply
 from r1fleet.transport.wire import Wire
@@ -71,9 +71,10 @@ class AgentSession(ABC):
     def pipe(self, command: str) -> Wire:
         """Start one shell command without the agent, and return the stream to it."""
 
-    def fetch(self, path: str, target: Path, *, become: Become | None = None) -> Reply:
-        """Stream the host's file ``path`` to ``target`` atomically; reply has sha256 and size."""
-        return fetch(self._name, lambda call, sink: self._submit(call, None, sink), path, target, become)
+    def fetch(self, path: str, target: Path, *, become: Become | None = None, rate: int = 0) -> Reply:
+        """Stream the host's file ``path`` to ``target`` atomically, at most ``rate`` bytes a second unless 0."""
+        call = fetching(path, become, rate)
+        return fetch(self._name, lambda call, sink: self._submit(call, None, sink), call, target)
 
     def farewell(self) -> None:
         """Tell the agent to end, without waiting, so that many sessions can end at once."""

@@ -6,7 +6,7 @@ from r1fleet.weights.models import Model, chosen, models_of, within
 from r1fleet.weights.options import SyncOptions
 from r1fleet.weights.plan import HostRow, ModelPlan, SyncPlan
 from r1fleet.weights.shelf import Entry, Shelf, Verified
-from r1fleet.weights.sync import HostOutcome, Synced, read_manifest, sync_directory
+from r1fleet.weights.sync import HostOutcome, Synced, read_manifest, stream
 
 __all__ = [
     "MANIFEST",
@@ -28,6 +28,6 @@ __all__ = [
     "models_of",
     "parse",
     "read_manifest",
-    "sync_directory",
+    "stream",
     "within",
 ]

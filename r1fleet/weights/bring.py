@@ -159,7 +159,7 @@ class _Bringing:
         again = relooked(plan, self._contact, manifest.digest)
         rows = [outcomes.get(row.host) or self._unchanged(row) for row in again.rows]
         synced = Synced(plan.model.path, manifest.digest, tuple(rows))
-        if manifest.size > self._ways.options.small:
+        if not self._ways.options.is_small(manifest.size):
             shutil.rmtree(cache_dir("weights") / manifest.digest, ignore_errors=True)  # no second copy stays here
         if not synced.failed:
             self._flip(plan.model)

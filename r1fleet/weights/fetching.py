@@ -9,11 +9,12 @@ from pathlib import PurePosixPath
 
 from r1fleet.cache import cache_dir, cache_lock
 from r1fleet.errors import HostFailed, Where
+from r1fleet.weights.cargo import Cargo
 from r1fleet.weights.manifest import Manifest, SealedFile, parse
 from r1fleet.weights.plan import CONTROLLER, ModelPlan
 from r1fleet.weights.sources import Listing, Request, fetch
-from r1fleet.weights.swarm import Cargo, Swarm
-from r1fleet.weights.sync import HostOutcome, stream
+from r1fleet.weights.swarm import Swarm
+from r1fleet.weights.sync import HostOutcome
 from r1fleet.weights.ways import Ways, left_on_trouble
 
 Outcomes = dict[str, HostOutcome]
@@ -26,7 +27,7 @@ def fetched(plan: ModelPlan, ways: Ways) -> tuple[Manifest, str, Outcomes]:
     if host == CONTROLLER and CONTROLLER not in ways.contact.hosts:
         return _by_controller(plan, ways)
     others = ways.within_reach([row.host for row in plan.waiting if row.host != host])
-    targets = others if plan.size > ways.options.small else []
+    targets = [] if ways.options.is_small(plan.size) else others
     staging = _staging(PurePosixPath(plan.model.path))
     manifest, outcomes = _passed_on(plan, ways, staging, targets)
     ways.publish(host, staging, plan.model.path)
@@ -62,7 +63,7 @@ def _by_controller(plan: ModelPlan, ways: Ways) -> tuple[Manifest, str, Outcomes
         with cache_lock(f"weights-{done.manifest.digest[:16]}"):
             shutil.rmtree(kept, ignore_errors=True)  # perhaps a part of it, left by a copy that was cut off
             staging.rename(kept)
-        (outcome,) = stream((session, None), str(kept), path, done.manifest, [ways.reach(first)], ways.observer)
+        (outcome,) = ways.stream(Cargo(done.manifest, str(kept), path), (session, None), [first])
     finally:
         session.close()
     if outcome.error is not None:

@@ -15,6 +15,8 @@ from r1fleet.weights.swarm import SwarmSettings
 
 Show = Callable[[SyncPlan], None]
 
+_MOMENT = 5  # seconds
+
 
 def unseen(plan: SyncPlan) -> None:
     """Show a plan to nobody."""
@@ -40,3 +42,7 @@ class SyncOptions:
     swarm: SwarmSettings = field(default_factory=SwarmSettings)
     controller: Host = field(default_factory=lambda: Host(CONTROLLER, LOCAL))
     by: str = field(default_factory=who)
+
+    def is_small(self, size: int) -> bool:
+        """Tell whether a set goes by the controller: at a rate, only what that lets through in a moment."""
+        return size <= min(self.small, self.swarm.rate * _MOMENT or self.small)

@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from r1fleet.agent import soundness
+from r1fleet.agent.pace import Pace
 from r1fleet.cache import cache_dir, cache_lock
 from r1fleet.errors import FleetError, HostFailed, Interrupted, Where
 from r1fleet.events import Observer, Step, ignore
 from r1fleet.transport.protocol import Become, Blob, Call, Reply, Session
+from r1fleet.weights.cargo import Cargo
 from r1fleet.weights.manifest import MANIFEST, Manifest, parse
 
 STEP = "weights"
@@ -48,34 +50,24 @@ class Synced:
         return tuple(outcome for outcome in self.outcomes if outcome.error is not None)
 
 
-def sync_directory(
-    source: Session, path: str, targets: Sequence[Session], observer: Observer = ignore, *, become: Become | None = None
-) -> Synced:
-    """Make every target hold the sealed folder ``path`` of the source; a failed target stops no other."""
-    manifest = read_manifest(source, path, become)
-    if manifest is None:
-        raise HostFailed(
-            f"{path} has no manifest", where=Where(host=source.name), hint="only sealed folders are copied"
-        )
-    outcomes = stream((source, become), path, path, manifest, [(target, become) for target in targets], observer)
-    return Synced(path, manifest.digest, outcomes)
-
-
 Reach = tuple[Session, Become | None]
 """A host's session, and the identity that the work there needs."""
 
 
 def stream(
-    source: Reach, folder: str, place: str, manifest: Manifest, targets: Sequence[Reach], observer: Observer = ignore
+    cargo: Cargo, source: Reach, targets: Sequence[Reach], observer: Observer = ignore, *, rate: int = 0
 ) -> tuple[HostOutcome, ...]:
-    """Copy a sealed set from the source's ``folder`` to ``place`` on every target that lacks it, by the controller."""
-    lacking = _Spread(place, manifest, observer)
-    with ThreadPoolExecutor(max(1, min(len(targets), 32))) as pool, lacking.ended_with_this():
-        held = list(pool.map(lacking.held, targets))
+    """Copy a set to every target that lacks it, by way of the controller; a failed target stops no other.
+
+    ``rate`` is in bytes a second and host, 0 without limit. Raises HostFailed where the source is unsound.
+    """
+    copying = _Streaming(cargo, rate, observer)
+    with ThreadPoolExecutor(max(1, min(len(targets), 32))) as pool, copying.ended_with_this():
+        held = list(pool.map(copying.held, targets))
         missing = [target for target, outcome in zip(targets, held, strict=True) if outcome is None]
         if missing:
-            lacking.content = _collect(*source, folder, manifest)
-        done = {outcome.host: outcome for outcome in pool.map(lacking.bring, missing)}
+            copying.content = _collect(*source, cargo, rate)
+        done = {outcome.host: outcome for outcome in pool.map(copying.bring, missing)}
     return tuple(outcome or done[target.name] for (target, _), outcome in zip(targets, held, strict=True))
 
 
@@ -85,12 +77,12 @@ def read_manifest(session: Session, path: str, become: Become | None = None) -> 
     return None if text is None else parse(text, Where(path=f"{path}/{MANIFEST}", host=session.name))
 
 
-class _Spread:
-    """One sealed folder on its way to several hosts."""
+class _Streaming:
+    """One sealed set on its way to several hosts."""
 
-    def __init__(self, path: str, manifest: Manifest, observer: Observer) -> None:
-        self._path = path
-        self._manifest = manifest
+    def __init__(self, cargo: Cargo, rate: int, observer: Observer) -> None:
+        self._cargo = cargo
+        self._rate = rate
         self._observer = observer
         self._calls: set[Future[Reply]] = set()
         self.content = Path()
@@ -108,11 +100,11 @@ class _Spread:
         """Return an outcome where the target holds the content already, or cannot tell."""
         target, become = reach
         try:
-            text = _manifest_text(target, self._path, become)
+            text = _manifest_text(target, self._cargo.place, become)
         except FleetError as error:
             return self._ended(HostOutcome(target.name, error=error), 0.0)
         try:
-            same = text is not None and parse(text, Where()).digest == self._manifest.digest
+            same = text is not None and parse(text, Where()).digest == self._cargo.manifest.digest
         except FleetError:
             same = False  # a damaged manifest is replaced with its folder
         return self._ended(HostOutcome(target.name), 0.0) if same else None
@@ -122,11 +114,10 @@ class _Spread:
         target, become = reach
         begun = time.monotonic()
         self._tell(target.name, 0, 0.0)
-        staged = staging(self._path, self._manifest)
         try:
-            copied = _Sent(lambda done: self._tell(target.name, done, time.monotonic() - begun))
-            self._checked(target, self._copy(staged, become, copied))
-            given = {"staged": staged, "target": self._path, "manifest": MANIFEST}
+            sent = _Sent(self._rate, lambda done: self._tell(target.name, done, time.monotonic() - begun))
+            self._checked(target, self._copy(become, sent))
+            given = {"staged": self._cargo.staging, "target": self._cargo.place, "manifest": MANIFEST}
             self._checked(target, Call("fleet_publish", given, become=become))
         except FleetError as error:
             return self._ended(HostOutcome(target.name, error=error), time.monotonic() - begun)
@@ -141,51 +132,45 @@ class _Spread:
             raise Interrupted("ended before all had come", where=Where(host=target.name)) from error
 
     def _tell(self, host: str, done: int, seconds: float) -> None:
-        self._observer(Step(STEP, "running", self._path, host, done, self._manifest.size, "bytes", seconds))
+        place, total = self._cargo.place, self._cargo.manifest.size
+        self._observer(Step(STEP, "running", place, host, done, total, "bytes", seconds))
 
-    def _copy(self, staged: str, become: Become | None, sent: _Sent) -> Call:
-        text = self._manifest.text.encode()
-        rows = [(file.path, file.sha256, file.size) for file in self._manifest.files]
+    def _copy(self, become: Become | None, sent: _Sent) -> Call:
+        text = self._cargo.manifest.text.encode()
+        rows = [(file.path, file.sha256, file.size) for file in self._cargo.manifest.files]
         rows.append((MANIFEST, hashlib.sha256(text).hexdigest(), len(text)))
         entries = [
             {"path": path, "kind": "file", "sha256": sha256, "size": size, "mode": "0644"}
             for path, sha256, size in rows
         ]
-        blobs = tuple(Blob(sha256, size, _Opener(self.content / path, sent)) for path, sha256, size in rows)
-        arguments = {"dest": f"{staged}/", "mode": "0644", "directory_mode": "0755", "_entries": entries}
+        blobs = tuple(Blob(sha256, size, partial(_Counted, self.content / path, sent)) for path, sha256, size in rows)
+        arguments = {"dest": f"{self._cargo.staging}/", "mode": "0644", "directory_mode": "0755", "_entries": entries}
         return Call("copy", arguments, become=become, blobs=blobs)
 
     def _ended(self, outcome: HostOutcome, seconds: float) -> HostOutcome:
-        size = self._manifest.size
-        state = "failed" if outcome.error else "done" if outcome.changed else "skipped"
-        detail = (
-            outcome.error.what if outcome.error else self._path if outcome.changed else f"{self._path} is there already"
-        )
-        self._observer(
-            Step(
-                STEP,
-                state,
-                detail,
-                outcome.host,
-                done=0 if outcome.error else size,
-                total=size,
-                unit="bytes",
-                seconds=seconds,
-            )
-        )
+        size, place = self._cargo.manifest.size, self._cargo.place
+        if outcome.error:
+            state, detail, done = "failed", outcome.error.what, 0
+        elif outcome.changed:
+            state, detail, done = "done", place, size
+        else:
+            state, detail, done = "skipped", f"{place} is there already", size
+        self._observer(Step(STEP, state, detail, outcome.host, done, size, "bytes", seconds))
         return outcome
 
 
 class _Sent:
-    """Counts what is read to be sent to one host, and tells it now and then."""
+    """Holds what is read to be sent to one host to the rate, counts it, and tells it now and then."""
 
-    def __init__(self, tell: Callable[[int], None]) -> None:
+    def __init__(self, rate: int, tell: Callable[[int], None]) -> None:
+        self.pace = Pace(rate)
         self._tell = tell
         self._done = 0
         self._told_at = time.monotonic()
 
     def add(self, count: int) -> None:
-        """Count some bytes more."""
+        """Count some bytes more, and wait until they may go."""
+        self.pace.wait(count)
         self._done += count
         if time.monotonic() - self._told_at >= _TOLD_EVERY:
             self._told_at = time.monotonic()
@@ -193,33 +178,23 @@ class _Sent:
 
 
 class _Counted(io.FileIO):
+    """A file on its way to one host."""
+
     def __init__(self, path: Path, sent: _Sent) -> None:
         super().__init__(path, "rb")
         self._sent = sent
 
     def read(self, size: int | None = -1) -> bytes:
-        data = super().read(-1 if size is None else size)
+        """Read a piece, which is never much at once."""
+        most = self._sent.pace.chunk
+        data = super().read(most if size is None or size < 0 else min(size, most))
         self._sent.add(len(data))
         return data
 
 
-@dataclass(frozen=True, slots=True)
-class _Opener:
-    path: Path
-    sent: _Sent
-
-    def __call__(self) -> BinaryIO:
-        return _Counted(self.path, self.sent)
-
-
-def staging(place: str, manifest: Manifest) -> str:
-    """Return the folder beside ``place`` where a set lies until it is whole."""
-    path = PurePosixPath(place)
-    return str(path.with_name(f".{path.name}.{manifest.digest[:12]}.part"))
-
-
-def _collect(source: Session, become: Become | None, path: str, manifest: Manifest) -> Path:
+def _collect(source: Session, become: Become | None, cargo: Cargo, rate: int) -> Path:
     """Return a folder of the cache with the whole content, fetched where it lacks files, and refused where unsound."""
+    path, manifest = cargo.folder, cargo.manifest
     folder = cache_dir("weights", manifest.digest)
     with cache_lock(f"weights-{manifest.digest[:16]}"):
         for file in manifest.files:
@@ -227,7 +202,7 @@ def _collect(source: Session, become: Become | None, path: str, manifest: Manife
             if here.is_file() and here.stat().st_size == file.size and _sha256(here) == file.sha256:
                 continue
             there = str(PurePosixPath(path) / file.path)
-            reply = source.fetch(there, here, become=become)
+            reply = source.fetch(there, here, become=become, rate=rate)
             _refuse_failure(source.name, reply)
             if reply.get("sha256") != file.sha256:
                 here.unlink(missing_ok=True)

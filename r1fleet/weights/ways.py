@@ -9,10 +9,11 @@ from r1fleet.errors import FleetError, HostFailed, Interrupted, Where
 from r1fleet.events import Observer
 from r1fleet.status.contact import Access, Contact
 from r1fleet.transport import Become, Call, Session
+from r1fleet.weights.cargo import Cargo
 from r1fleet.weights.manifest import MANIFEST, Manifest
 from r1fleet.weights.members import members_of
 from r1fleet.weights.options import SyncOptions
-from r1fleet.weights.swarm import Cargo, Swarm
+from r1fleet.weights.swarm import Swarm
 from r1fleet.weights.sync import HostOutcome, Reach, stream
 
 
@@ -46,15 +47,20 @@ class Ways:
         reached = self.within_reach(targets)
         if not reached:
             return {}
-        if manifest.size <= self.options.small:
-            reaches = [self.reach(host) for host in (source, *reached)]
-            outcomes = stream(reaches[0], path, path, manifest, reaches[1:], self.observer)
+        cargo = Cargo(manifest, path, path)
+        if self.options.is_small(manifest.size):
+            outcomes = self.stream(cargo, self.reach(source), reached)
             return {one.host: one for one in outcomes}
-        swarm = self.swarm(Cargo(manifest, path, path), source, reached)
+        swarm = self.swarm(cargo, source, reached)
         with left_on_trouble(lambda: swarm):
             swarm.start()
             swarm.add(file.path for file in manifest.files)
             return {one.host: one for one in swarm.finish()}
+
+    def stream(self, cargo: Cargo, source: Reach, targets: Sequence[str]) -> tuple[HostOutcome, ...]:
+        """Copy a set by way of the controller, at the rate that is set."""
+        reaches = [self.reach(host) for host in targets]
+        return stream(cargo, source, reaches, self.observer, rate=self.options.swarm.rate)
 
     def swarm(self, cargo: Cargo, source: str, targets: Sequence[str]) -> Swarm:
         """Make a swarm of hosts that answer."""

@@ -26,9 +26,9 @@ from r1fleet.inventory import load
 from r1fleet.lab import Lab
 from r1fleet.provision.library import libtorrent_wheel
 from r1fleet.transport import Become, Transport
+from r1fleet.weights.cargo import Cargo
 from r1fleet.weights.manifest import Manifest, SealedFile
-from r1fleet.weights.swarm import STATE, Cargo, Member, Swarm, SwarmSettings, no_wheel, spread
-from r1fleet.weights.sync import staging
+from r1fleet.weights.swarm import STATE, Member, Swarm, SwarmSettings, no_wheel, spread
 from tests.lab.ground import eventually
 from tests.lab.reach import answer, machine
 
@@ -179,7 +179,7 @@ def test_killed_programs_a_flipped_byte_and_a_controller_that_leaves_cost_little
     assert eventually(lambda: told(fleet, "h2").get("pid") not in (None, before["h2"]["pid"]))
     answer(fleet, "h3", "sudo systemctl stop 'r1fleet-swarm-*'")
     h3 = told(fleet, "h3")
-    staged = at(fleet, "h3", staging(PLACE, cargo.manifest)) / "model.bin"
+    staged = at(fleet, "h3", cargo.staging) / "model.bin"
     flip(staged)
 
     again = Swarm(cargo, *split(open_all(fleet, way)), limited)

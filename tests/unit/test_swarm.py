@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
+import socket
+import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -25,8 +29,9 @@ from r1fleet.provision.target import Target
 from r1fleet.status import Access, Contact
 from r1fleet.transport import Call, Reply, Session
 from r1fleet.weights import MANIFEST, HostOutcome, Manifest, SealedFile
+from r1fleet.weights.cargo import Cargo
 from r1fleet.weights.members import members_of
-from r1fleet.weights.swarm import Cargo, Member, Platform, Swarm, SwarmSettings
+from r1fleet.weights.swarm import Member, Platform, Swarm, SwarmSettings
 from r1fleet.weights.swarm.drive import Drive
 from r1fleet.weights.swarm.ground import Ground, check_ways, look
 from r1fleet.weights.swarm.groups import Divider, piece_size
@@ -294,6 +299,28 @@ def test_without_systemd_a_program_is_started_once_and_one_of_several_is_enough_
     well("fleet_swarm", action="end", **one)
     os.waitpid(pids[1], 0)
     assert well("fleet_swarm", name="other", **look)["others"] == []
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"), [("127.0.0.1", "Address already in use"), ("192.0.2.1", "Cannot assign")]
+)
+def test_a_program_that_cannot_listen_says_where_and_ends(
+    address: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "libtorrent", MagicMock())
+    swarm = importlib.import_module("r1fleet.agent.swarm")
+    monkeypatch.setattr(swarm, "TAKEN", 0.3)
+    monkeypatch.setattr(swarm_unit, "UNITS", str(tmp_path / "units"))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        limits = {"sessions": 2, "first_port": port - 1, "idle": 0.3}
+        config = {"role": "target", "folder": str(tmp_path), "address": address, "unit": "none-%d", **limits}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        swarm.Node(str(tmp_path), 1).serve()
+    told = json.loads((tmp_path / "status-1.json").read_text())
+    assert told["state"] == "failed"
+    assert f"cannot listen on port {port} of {address}: {reason}" in told["error"]
+    assert figures([told]).error == told["error"]
 
 
 def member(number: int, **answers: Any) -> Member:

@@ -11,7 +11,7 @@ import pytest
 from r1fleet.cli.sync import _refuse_one_folder_for_many, rate_of
 from r1fleet.command import cmd
 from r1fleet.console.errors import render_error
-from r1fleet.console.weights import sync_lines
+from r1fleet.console.weights import brought_lines, sync_lines
 from r1fleet.errors import ExitCode, HostFailed, HostUnreachable, Interrupted, SpecError, UsageError, Where
 from r1fleet.events import Event, Note, ignore
 from r1fleet.inventory import Host
@@ -41,6 +41,7 @@ from r1fleet.weights.plan import HOLDS, LACKS, SHARES, Origin, Room, problems
 from r1fleet.weights.prepare import Derived, is_prepared, refuse_clashes, weight_of
 from r1fleet.weights.shared import prefetch_note
 from r1fleet.weights.shelf import LINK, PARTIAL, SEALED, UNSEALED, Entry, Shelf, _names, unused
+from r1fleet.weights.swarm import SwarmSettings
 from r1fleet.weights.wanted import Wanted
 from r1fleet.weights.ways import Ways
 from tests.plays import FakeTransport
@@ -312,3 +313,22 @@ def test_a_rate_is_bytes_a_second(text: str, rate: int) -> None:
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is no rate"):
         rate_of(text)
+
+
+@pytest.mark.parametrize(("rate", "most"), [(0, 64 << 20), (1000, 5000), (10**9, 64 << 20)])
+def test_at_a_rate_only_what_it_lets_through_in_a_moment_goes_by_the_controller(rate: int, most: int) -> None:
+    options = SyncOptions(swarm=SwarmSettings(rate=rate))
+    assert options.is_small(most)
+    assert not options.is_small(most + 1)
+
+
+def test_a_host_that_failed_comes_with_what_to_do() -> None:
+    lost = HostUnreachable("lost h2", where=Where(host="h2"), hint="run it again once h2 is back")
+    done = Brought(
+        SyncPlan(()), (Synced("/w/m", "ab" * 32, (HostOutcome("h1", changed=True), HostOutcome("h2", error=lost))),)
+    )
+    assert list(brought_lines(done)) == [
+        "/w/m: brought to h1; sha256 abababababab",
+        "/w/m: h2 does not hold it: lost h2",
+        "  hint: run it again once h2 is back",
+    ]

@@ -6,11 +6,12 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import signal
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +23,13 @@ from r1fleet.agent.context import Context
 from r1fleet.agent.outcome import ModuleFailed
 from r1fleet.agent.soundness import problems
 from r1fleet.errors import HostFailed, HostUnreachable, Where
-from r1fleet.events import Event, Step
+from r1fleet.events import Event, Observer, Step, ignore
 from r1fleet.local.session import LocalSession
 from r1fleet.modules import fleet_publish
 from r1fleet.transport import Become, Call, Completed, Reply
 from r1fleet.transport.wire import Wire
-from r1fleet.weights import MANIFEST, parse, sync_directory
+from r1fleet.weights import MANIFEST, HostOutcome, parse, read_manifest, stream
+from r1fleet.weights.cargo import Cargo
 
 PATH = "/weights/org--model@main"
 PLACES = ("path", "src", "dest", "staged", "target")
@@ -61,8 +63,8 @@ class FolderHost:
     def pipe(self, command: str) -> Wire:
         raise NotImplementedError
 
-    def fetch(self, path: str, target: Path, *, become: Become | None = None) -> Reply:
-        return self.agent.fetch(f"{self.root}{path}", target, become=become)
+    def fetch(self, path: str, target: Path, *, become: Become | None = None, rate: int = 0) -> Reply:
+        return self.agent.fetch(f"{self.root}{path}", target, become=become, rate=rate)
 
     def close(self) -> None:
         self.agent.close()
@@ -113,6 +115,16 @@ def seal(host: FolderHost, **files: bytes) -> Path:
     return folder
 
 
+def copied(
+    source: FolderHost, targets: Sequence[FolderHost], observer: Observer = ignore, rate: int = 0
+) -> tuple[HostOutcome, ...]:
+    manifest = read_manifest(source, PATH)
+    assert manifest is not None
+    return stream(
+        Cargo(manifest, PATH, PATH), (source, None), [(target, None) for target in targets], observer, rate=rate
+    )
+
+
 def held(host: FolderHost) -> dict[str, bytes]:
     folder = host.root / PATH.lstrip("/")
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -124,26 +136,26 @@ def leftovers(host: FolderHost) -> list[str]:
 
 def test_every_target_gets_the_whole_folder_and_nothing_else(hosts: list[FolderHost]) -> None:
     seal(hosts[0], config_json=b"{}", model_safetensors=shard(1, 2, 3), extra__deep_txt=b"deep")
-    done = sync_directory(hosts[0], PATH, hosts[1:])
-    assert [(outcome.host, outcome.changed) for outcome in done.outcomes] == [("h2", True), ("h3", True)]
-    assert not done.failed
+    done = copied(hosts[0], hosts[1:])
+    assert [(outcome.host, outcome.changed) for outcome in done] == [("h2", True), ("h3", True)]
+    assert not any(outcome.error for outcome in done)
     assert held(hosts[1]) == held(hosts[2]) == held(hosts[0])
     assert leftovers(hosts[1]) == []
 
 
 def test_a_second_sync_changes_nothing_and_sends_nothing(hosts: list[FolderHost]) -> None:
     seal(hosts[0], config_json=b"{}")
-    sync_directory(hosts[0], PATH, hosts[1:])
+    copied(hosts[0], hosts[1:])
     hosts[1].sent.clear()
-    done = sync_directory(hosts[0], PATH, hosts[1:])
-    assert not any(outcome.changed for outcome in done.outcomes)
+    done = copied(hosts[0], hosts[1:])
+    assert not any(outcome.changed for outcome in done)
     assert hosts[1].sent == []
 
 
 def test_other_content_under_the_same_name_is_replaced_whole(hosts: list[FolderHost]) -> None:
     seal(hosts[0], config_json=b"new")
     seal(hosts[1], config_json=b"old", gone_json=b"old")
-    sync_directory(hosts[0], PATH, hosts[1:2])
+    copied(hosts[0], hosts[1:2])
     assert held(hosts[1]) == held(hosts[0])
     assert leftovers(hosts[1]) == []
 
@@ -200,7 +212,7 @@ def test_files_that_were_staged_before_do_not_travel_again(hosts: list[FolderHos
     staged.mkdir()
     (staged / "model.safetensors").write_bytes(shard(7))
     (staged / "stray").write_text("of an older try")
-    sync_directory(hosts[0], PATH, hosts[1:2])
+    copied(hosts[0], hosts[1:2])
     assert hashlib.sha256(shard(7)).hexdigest() not in hosts[1].sent
     assert held(hosts[1]) == held(hosts[0])
 
@@ -208,8 +220,8 @@ def test_files_that_were_staged_before_do_not_travel_again(hosts: list[FolderHos
 def test_a_lost_target_stops_no_other(hosts: list[FolderHost]) -> None:
     seal(hosts[0], config_json=b"{}")
     hosts[1].lost = True
-    done = sync_directory(hosts[0], PATH, hosts[1:])
-    assert [outcome.host for outcome in done.failed] == ["h2"]
+    done = copied(hosts[0], hosts[1:])
+    assert [outcome.host for outcome in done if outcome.error] == ["h2"]
     assert held(hosts[2]) == held(hosts[0])
 
 
@@ -217,20 +229,14 @@ def test_a_source_that_is_not_what_its_manifest_says_is_refused(hosts: list[Fold
     folder = seal(hosts[0], config_json=b"{}")
     (folder / "config.json").write_bytes(b"[]")
     with pytest.raises(HostFailed, match="not what its manifest says"):
-        sync_directory(hosts[0], PATH, hosts[1:])
+        copied(hosts[0], hosts[1:])
     assert leftovers(hosts[1]) == []
-
-
-def test_a_folder_without_a_seal_is_refused(hosts: list[FolderHost]) -> None:
-    (hosts[0].root / PATH.lstrip("/")).mkdir()
-    with pytest.raises(HostFailed, match="no manifest"):
-        sync_directory(hosts[0], PATH, hosts[1:])
 
 
 def test_an_unsound_source_is_refused_before_anything_is_sent(hosts: list[FolderHost]) -> None:
     seal(hosts[0], model_safetensors=shard(1, 2, 3)[:-1])
     with pytest.raises(HostFailed, match=r"model\.safetensors has \d+ bytes where its header says \d+"):
-        sync_directory(hosts[0], PATH, hosts[1:])
+        copied(hosts[0], hosts[1:])
     assert hosts[1].sent == []
 
 
@@ -238,7 +244,7 @@ def test_a_damaged_seal_on_a_target_is_replaced_with_its_folder(hosts: list[Fold
     seal(hosts[0], config_json=b"{}")
     folder = seal(hosts[1], config_json=b"{}")
     (folder / MANIFEST).write_text((folder / MANIFEST).read_text().replace("config.json", "../config.json"))
-    assert sync_directory(hosts[0], PATH, hosts[1:2]).failed == ()
+    assert [outcome.error for outcome in copied(hosts[0], hosts[1:2])] == [None]
     assert held(hosts[1]) == held(hosts[0])
 
 
@@ -246,10 +252,22 @@ def test_a_copy_tells_how_far_it_is(hosts: list[FolderHost]) -> None:
     seal(hosts[0], config_json=b"{}", model_bin=bytes(1000))
     hosts[1].slow = 0.6
     told: list[Event] = []
-    sync_directory(hosts[0], PATH, hosts[1:2], told.append)
+    copied(hosts[0], hosts[1:2], told.append)
     running = [one.done for one in told if isinstance(one, Step) and one.state == "running"]
     assert running[0] == 0
     assert running[-1] > 0
+
+
+def test_a_rate_holds_from_the_source_and_to_every_target(hosts: list[FolderHost]) -> None:
+    seal(hosts[0], config_json=b"{}", model_bin=os.urandom(300_000))
+    began = time.monotonic()
+    copied(hosts[0], hosts[1:], rate=600_000)
+    assert time.monotonic() - began >= 2 * 0.5  # to the controller, then from there to both at once
+    began = time.monotonic()
+    shutil.rmtree(hosts[1].root / PATH.lstrip("/"))
+    copied(hosts[0], hosts[1:2], rate=600_000)  # the controller has it still
+    assert time.monotonic() - began >= 0.5
+    assert held(hosts[1]) == held(hosts[0])
 
 
 def test_ctrl_c_ends_a_copy_that_is_under_way(hosts: list[FolderHost]) -> None:
@@ -259,7 +277,7 @@ def test_ctrl_c_ends_a_copy_that_is_under_way(hosts: list[FolderHost]) -> None:
     threading.Timer(0.3, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)).start()
     try:
         with pytest.raises(KeyboardInterrupt):
-            sync_directory(hosts[0], PATH, hosts[1:2])
+            copied(hosts[0], hosts[1:2])
     finally:
         signal.signal(signal.SIGINT, before)
     assert not (hosts[1].root / PATH.lstrip("/")).exists()

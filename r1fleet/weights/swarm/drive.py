@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from r1fleet.errors import FleetError, HostFailed, HostUnreachable, Where
 from r1fleet.events import Note, Observer, Step
 from r1fleet.transport.protocol import Reply
+from r1fleet.weights.cargo import Cargo
 from r1fleet.weights.manifest import MANIFEST
 from r1fleet.weights.swarm.ground import Ground
 from r1fleet.weights.swarm.handout import Handout
-from r1fleet.weights.swarm.model import Cargo, SwarmSettings
+from r1fleet.weights.swarm.model import SwarmSettings
 from r1fleet.weights.swarm.party import Answer, Party
 from r1fleet.weights.swarm.progress import Figures, figures, transfer
-from r1fleet.weights.sync import STEP, HostOutcome, staging
+from r1fleet.weights.sync import STEP, HostOutcome
 
 _CALM, _BUSY = 1.0, 0.1
 _MOST_STARTS = 5
@@ -136,15 +137,19 @@ class Drive:
     def _give_up(self, waiting: Iterable[str]) -> None:
         what = f"{self._source}, from which it comes, was lost, and no other host has what is missing"
         for host in waiting:
-            hint = f"what has come stays: run it again once {self._source} is back"
-            self._fail(host, HostUnreachable(what, where=Where(host=host), hint=hint))
+            self._fail(host, self._to_go_on(host, what, missing=self._source))
+
+    def _to_go_on(self, host: str, what: str, missing: str = "") -> HostUnreachable:
+        """Say that a host can go on where it was, once the one that is missing, or itself, is back."""
+        hint = f"what has come stays: run it again once {missing or host} is back"
+        return HostUnreachable(what, where=Where(host=host), hint=hint)
 
     def _publish(self) -> None:
         """Close every host's part and give the staged set its name; then nothing of the transfer is left."""
         cargo, manifest = self._cargo, self._cargo.manifest
-        staged = staging(cargo.place, manifest)
+        staged = cargo.staging
         for host in [host for host in self._running() if host in self._party.lost]:
-            self._fail(host, self._party.lost[host])
+            self._fail(host, self._to_go_on(host, self._party.lost[host].what))
         self._party.ask("end", {self._source: {}})
         closing = {"folder": staged, "manifest": {"name": MANIFEST, "text": manifest.text}}
         closed = self._party.ask("close", dict.fromkeys(self._running(), closing))

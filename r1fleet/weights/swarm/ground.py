@@ -9,10 +9,10 @@ from typing import Any
 
 from r1fleet.errors import FleetError, HostFailed, LockHeld, Where
 from r1fleet.transport.protocol import Reply
+from r1fleet.weights.cargo import Cargo
 from r1fleet.weights.manifest import MANIFEST, parse
-from r1fleet.weights.swarm.model import Cargo, Member, SwarmSettings
+from r1fleet.weights.swarm.model import Member, SwarmSettings
 from r1fleet.weights.swarm.party import Answer, Party
-from r1fleet.weights.sync import staging
 
 _SPARE = 64 << 20
 _SHOWN_PAIRS = 6
@@ -79,7 +79,7 @@ def _question(cargo: Cargo, member: Member, source: Member, settings: SwarmSetti
     return {
         **given,
         "place": cargo.place,
-        "folder": staging(cargo.place, cargo.manifest),
+        "folder": cargo.staging,
         "sizes": {file.path: file.size for file in cargo.manifest.files},
         "reuse": [cargo.place, *settings.reuse],
     }
@@ -131,7 +131,7 @@ def _refuse_taken(opened: Mapping[str, Answer], members: Sequence[Member], ports
             raise HostFailed(
                 f"port {taken[0]} at {one.address} is in use, or the host does not have that address",
                 where=Where(host=one.name),
-                hint="free it, choose another first port, or correct r1fleet_address",
+                hint=f"see what listens there (ss -ltnp 'sport = :{taken[0]}') and end it, or correct r1fleet_address",
             )
 
 

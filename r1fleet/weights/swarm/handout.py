@@ -8,8 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from r1fleet.errors import FleetError, HostFailed, HostUnreachable, Where
+from r1fleet.weights.cargo import Cargo
 from r1fleet.weights.swarm.groups import Divider, piece_size
-from r1fleet.weights.swarm.model import Cargo, SwarmSettings
+from r1fleet.weights.swarm.model import SwarmSettings
 from r1fleet.weights.swarm.party import Answer, Party
 
 

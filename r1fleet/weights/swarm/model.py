@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from r1fleet.transport.protocol import Become, Session
-from r1fleet.weights.manifest import Manifest
 
 STATE = "/var/lib/r1fleet/swarm"
 
@@ -32,15 +31,6 @@ class Member:
     def name(self) -> str:
         """The host's inventory name."""
         return self.session.name
-
-
-@dataclass(frozen=True, slots=True)
-class Cargo:
-    """What is spread: a sealed set, the folder where the source has its files, and where targets publish it."""
-
-    manifest: Manifest
-    folder: str
-    place: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Any
 
 from r1fleet.errors import FleetError, HostFailed, HostUnreachable, Where
 from r1fleet.transport.protocol import Blob, Call, Reply, Session
-from r1fleet.weights.swarm.model import Cargo, Member
+from r1fleet.weights.cargo import Cargo
+from r1fleet.weights.swarm.model import Member
 from r1fleet.weights.swarm.program import transfer_name
 
 Answer = Reply | FleetError

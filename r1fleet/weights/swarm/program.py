@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from r1fleet.transport.protocol import Blob
-from r1fleet.weights.swarm.model import Cargo, Member, Platform, SwarmSettings
-from r1fleet.weights.sync import staging
+from r1fleet.weights.cargo import Cargo
+from r1fleet.weights.swarm.model import Member, Platform, SwarmSettings
 
-_MODULES = ("swarm", "swarm_files", "swarm_intake", "swarm_session", "swarm_task", "swarm_unit")
+_MODULES = ("swarm", "swarm_files", "swarm_intake", "swarm_keeper", "swarm_session", "swarm_task", "swarm_unit")
 _GLIBC = re.compile(r"glibc 2\.(\d+)")
 _SESSION_MBITS = 6000
 _MOST_SESSIONS = 8
@@ -78,7 +78,7 @@ def configuration(
     return {
         "schema": 1,
         "role": "source" if is_source else "target",
-        "folder": cargo.folder if is_source else staging(cargo.place, cargo.manifest),
+        "folder": cargo.folder if is_source else cargo.staging,
         "reuse": [] if is_source else [cargo.place, *settings.reuse],
         "address": member.address,
         "interface": "" if ":" in member.address else member.interface,  # IPv6: any address of it could be taken

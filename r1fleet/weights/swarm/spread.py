@@ -10,10 +10,11 @@ from pathlib import Path
 from r1fleet.errors import FleetError, HostFailed, Where
 from r1fleet.events import Note, Observer, Step, ignore
 from r1fleet.transport.protocol import Blob, Reply
+from r1fleet.weights.cargo import Cargo
 from r1fleet.weights.swarm.drive import Begin, Drive
 from r1fleet.weights.swarm.ground import Ground, check_ways, look
 from r1fleet.weights.swarm.handout import Handout
-from r1fleet.weights.swarm.model import Cargo, Member, SwarmSettings
+from r1fleet.weights.swarm.model import Member, SwarmSettings
 from r1fleet.weights.swarm.party import Party
 from r1fleet.weights.swarm.program import code, configuration, platform_of, sessions_for, wheel_blob
 from r1fleet.weights.sync import STEP, HostOutcome, stream
@@ -90,14 +91,19 @@ class Swarm:
     def finish(self) -> tuple[HostOutcome, ...]:
         """Wait until every target has published the whole set, or cannot; one outcome a target, in their order."""
         self._close()
+        if self._settings.rate:
+            self._join()  # both at once would be twice the rate at the source
         if self._streamed:
             self._outcomes.update({outcome.host: outcome for outcome in self._stream()})
-        if self._drive is not None:
-            self._thread.join()
-            self._outcomes.update(self._drive.outcomes)
+        self._join()
         if self._failure is not None:
             raise self._failure
         return tuple(self._outcomes.get(target.name) or _left(target.name) for target in self._targets)
+
+    def _join(self) -> None:
+        if self._drive is not None:
+            self._thread.join()
+            self._outcomes.update(self._drive.outcomes)
 
     def leave(self) -> None:
         """Stop following; what runs on the hosts goes on by itself, and a later ``start`` takes it up again."""
@@ -159,7 +165,7 @@ class Swarm:
         reaches = [(one.session, one.become) for one in self._streamed]
         source = (self._source.session, self._source.become)
         try:
-            return stream(source, cargo.folder, cargo.place, cargo.manifest, reaches, self._observer)
+            return stream(cargo, source, reaches, self._observer, rate=self._settings.rate)
         except FleetError as error:
             return tuple(HostOutcome(one.name, error=error) for one in self._streamed)
 
