@@ -26,9 +26,6 @@ from r1fleet.agent.swarm_task import Task
 CALM, BUSY, SOON = 1.0, 0.2, 0.1
 """Seconds between two looks: long while bytes just flow, short while something is about to end or begins."""
 
-NEAR = 8.0
-"""How many seconds before its end a transfer is hurried."""
-
 TAKEN = 10.0
 """How many seconds a port that is taken is waited for: what was killed may not have let go of it."""
 
@@ -48,7 +45,7 @@ class Node:
         self.keeper = Keeper(self.config, os.path.join(folder, "verified-%d.json" % part))
         self.tasks: Dict[int, Task] = {}
         self.began = time.time()
-        self.moved = time.monotonic()
+        self.moved = self.stepped = time.monotonic()
         self.mark: Any = None
         self.all_over = 0.0
         self.whole_at = 0.0
@@ -78,7 +75,7 @@ class Node:
         self._take_groups()
         for task in list(self.tasks.values()):
             task.look(self.wire, self.keeper)
-        self.wire.tighten(ends=0 < self._left() < NEAR)
+        self.wire.ask_ahead(self._behind())
         status = self._status()
         over = self._over(status)
         self._tell(status, over or ("failed" if status["error"] else "running"))
@@ -94,16 +91,23 @@ class Node:
         end = time.monotonic() + seconds
         while seconds > 0:
             intakes = [task.intake for task in self.tasks.values() if task.intake is not None]
-            time.sleep(min(seconds, SOON) if intakes else seconds)
-            for intake in intakes:
-                intake.step()
-            notes, pieces = self.wire.news()
+            if intakes:
+                self.wire.wait(min(seconds, SOON))
+            else:
+                time.sleep(seconds)
+            notes, pieces, whole = self.wire.news()
             self.notes = (self.notes + sorted(notes))[-20:]
             for handle, piece, data in pieces:
                 for intake in intakes:
                     if intake.source == handle:
                         intake.put(piece, data)
-            seconds = end - time.monotonic()
+            now = time.monotonic()
+            late = now - self.stepped > SOON
+            self.stepped = now if late else self.stepped
+            for intake in intakes:
+                if late or intake.source in whole:
+                    intake.step()
+            seconds = end - now
 
     def _pause(self) -> float:
         tasks = list(self.tasks.values())
@@ -111,11 +115,10 @@ class Node:
         begins = not tasks or not all(task.ready for task in tasks)
         return SOON if begins else BUSY if ending or self.keeper.doing else CALM
 
-    def _left(self) -> float:
-        """Return for how many seconds the groups that are known take in, if they go on as they do; 0 without any."""
-        tasks = [task for task in self.tasks.values() if task.ready]
-        left = sum(task.group.size - task.done for task in tasks)
-        return left / max(sum(task.rate for task in tasks), 1.0)
+    def _behind(self) -> float:
+        """Return for how many seconds this host would take in what others have by now, if nothing were added."""
+        tasks = self.tasks.values()
+        return sum(task.backlog for task in tasks) / max(sum(task.rate for task in tasks), 1.0)
 
     def _take_groups(self) -> None:
         """Begin with groups that are new here: seal what is wanted, check what is there, then move the rest."""

@@ -78,6 +78,7 @@ class Intake:
         self._asked: Set[int] = set()
         self._reading: Set[int] = set()
         self.window = _LEAST
+        self.missing = len(have) - sum(have)  # pieces that no host has
         self._reviewed = 0.0
         self._next: Dict[int, Tuple[int, float]] = {}  # every owner's next piece, and since when it is
         self._turn: Dict[int, float] = {}  # since when it has been this host's turn to take a piece for its owner
@@ -123,6 +124,7 @@ class Intake:
     def _review(self) -> None:
         """Leave alone what has come from others meanwhile; help those that are behind when all of its own has come."""
         missing = self._missing()
+        self.missing = len(missing)
         self._forget(self._asked.difference(missing))
         self._next = self._fronts(missing)
         busy = self._asked | self._reading

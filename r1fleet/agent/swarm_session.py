@@ -10,11 +10,8 @@ from r1fleet.agent.swarm_files import Group
 
 # What waits in a socket for a slow peer can be asked of no other one; only fast links need much to be kept busy.
 _SOCKET, _FEW = 64 << 10, 2
-_MANY = 8
-_TIGHT = {"request_queue_time": 1, "request_timeout": 6, "piece_timeout": 4}
-_LOOSE = {"request_queue_time": 3, "request_timeout": 20, "piece_timeout": 10}
-"""How many seconds a peer is asked ahead, and when what it does not give is asked of others. What waits at a peer can
-be had from no other one, which counts in the end; but where many peers share a link, each gives little in a second."""
+_MOST_AHEAD = 4
+"""For how many seconds a peer is asked ahead at most; one is the least."""
 _NOBODY, _OPEN = 1, 0
 _WRONG = lt.alert_category.error | lt.alert_category.ip_block
 
@@ -37,6 +34,8 @@ _SETTINGS: Dict[str, Any] = {
     "max_retry_port_bind": 0,
     "listen_system_port_fallback": False,
     "smooth_connects": False,
+    "request_timeout": 10,
+    "piece_timeout": 5,
     "min_reconnect_time": 2,
     "max_failcount": 1000,
     "peer_timeout": 20,
@@ -69,41 +68,53 @@ class Wire:
 
     def __init__(self, config: Dict[str, Any], port: int) -> None:
         self._port = port
-        self._ends = False
-        self._loose = _LOOSE if len(config["peers"]) > _MANY else dict(_LOOSE, request_queue_time=1)
+        self._ahead = 1
         host = "[%s]" % config["address"] if ":" in config["address"] else config["address"]
         share = int(config["rate"]) // int(config["sessions"])
         params = lt.session_params()
         params.settings = {
             **_SETTINGS,
-            **self._loose,
+            "request_queue_time": self._ahead,
             **config.get("settings", {}),
             "listen_interfaces": "%s:%d" % (host, port),
             "outgoing_interfaces": config["interface"] or config["address"],
             "upload_rate_limit": share,
             "download_rate_limit": share,
             "send_socket_buffer_size": _SOCKET if int(config["sessions"]) <= _FEW else 8 * _SOCKET,
-            "alert_mask": _WRONG | lt.alert_category.storage,
+            "alert_mask": _WRONG | lt.alert_category.storage | lt.alert_category.piece_progress,
         }
         self._session = lt.session(params)
         self._session.set_ip_filter(_only(config["peers"]))
         self._session.set_peer_class_filter(_all_limited(self._session))
 
-    def news(self) -> Tuple[Set[str], List[Tuple[Any, int, Any]]]:
-        """Return what went wrong or was refused since the last call, as text, and pieces that were read."""
-        told, read = set(), []
+    def wait(self, seconds: float) -> None:
+        """Wait for news, for so long at most."""
+        self._session.wait_for_alert(int(seconds * 1000))
+
+    def news(self) -> Tuple[Set[str], List[Tuple[Any, int, Any]], List[Any]]:
+        """Return what went wrong or was refused since the last call, as text, pieces that were read, and the handles
+        of torrents in which pieces have come.
+        """
+        told, read, whole = set(), [], []
         for alert in self._session.pop_alerts():
             if isinstance(alert, lt.read_piece_alert):
                 read.append((alert.handle, int(alert.piece), alert.buffer))
+            elif isinstance(alert, lt.piece_finished_alert):
+                whole.append(alert.handle)
             elif alert.category() & _WRONG:
                 told.add(alert.message())
-        return told, read
+        return told, read, whole
 
-    def tighten(self, *, ends: bool) -> None:
-        """Ask little ahead, and soon others, where a transfer ``ends``."""
-        if ends != self._ends:
-            self._ends = ends
-            self._session.apply_settings(_TIGHT if ends else self._loose)
+    def ask_ahead(self, behind: float) -> None:
+        """Ask each peer the farther ahead the more seconds this host is ``behind`` what there is to be had.
+
+        What waits at a peer can be had from no other one, so that little ahead is best where a host keeps up. But a
+        peer whose link many share gives nothing for a second now and then, which costs a host its rate.
+        """
+        ahead = max(1, min(_MOST_AHEAD, int(behind / 2)))
+        if ahead != self._ahead:
+            self._ahead = ahead
+            self._session.apply_settings({"request_queue_time": ahead})
 
     def mesh(self, group: Group, folder: str, have: List[bool], peers: List[str]) -> Any:
         """Take part in a group between the hosts; return its handle."""

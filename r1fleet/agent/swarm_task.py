@@ -63,6 +63,14 @@ class Task:
         self.whole = len(self.verified) == len(self.group.files)
         self.passed = self.whole and self.complete >= set(self.config["peers"]) - {self.config["source"]}
 
+    @property
+    def backlog(self) -> int:
+        """How many bytes other hosts have by now, and this one has not."""
+        if self.is_source or not self.ready:
+            return 0
+        nowhere = self.intake.missing * self.group.piece if self.intake is not None else 0
+        return max(0, self.group.size - self.done - nowhere)
+
     def _join(self, wire: Wire) -> None:
         source = self.config["source"]
         if self.is_source:

@@ -323,6 +323,19 @@ def test_a_program_that_cannot_listen_says_where_and_ends(
     assert figures([told]).error == told["error"]
 
 
+def test_a_host_asks_the_farther_ahead_the_more_it_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    libtorrent = MagicMock()
+    monkeypatch.setitem(sys.modules, "libtorrent", libtorrent)
+    monkeypatch.delitem(sys.modules, "r1fleet.agent.swarm_session", raising=False)
+    session = importlib.import_module("r1fleet.agent.swarm_session")
+    limits = {"sessions": 1, "rate": 0, "interface": ""}
+    wire = session.Wire({"address": "10.0.0.1", "peers": ["10.0.0.2"], **limits}, 26881)
+    asked = libtorrent.session.return_value.apply_settings
+    for behind in (0.0, 1.9, 3.9, 4.0, 4.5, 300.0, 0.5):
+        wire.ask_ahead(behind)
+    assert [call.args[0] for call in asked.call_args_list] == [{"request_queue_time": ahead} for ahead in (2, 4, 1)]
+
+
 def member(number: int, **answers: Any) -> Member:
     host = ToldHost(f"h{number}", **{"look": HEALTHY, **answers})
     return Member(cast(Session, host), f"10.0.0.{number}")
