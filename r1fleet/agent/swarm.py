@@ -29,7 +29,7 @@ CALM, BUSY, SOON = 1.0, 0.2, 0.1
 TAKEN = 10.0
 """How many seconds a port that is taken is waited for: what was killed may not have let go of it."""
 
-LINGER = 5.0
+LINGER = 15.0
 """How long a host stays once it has seen all others complete: they must see it, too."""
 
 
@@ -162,7 +162,9 @@ class Node:
     def _over(self, status: Dict[str, Any]) -> str:
         """Say why it is over; nothing where it is not."""
         now = time.monotonic()
-        mark = (status["done"], status["received"], status["sent"], status["verified"], len(self.tasks))
+        tasks = self.tasks.values()
+        counts = [status[name] for name in ("done", "received", "sent", "verified")]
+        mark = [*counts, sum(task.others for task in tasks), len(tasks), self._followed()]
         if mark != self.mark or self.keeper.doing:
             self.mark, self.moved = mark, now
         if now - self.moved > float(self.config["idle"]):
@@ -177,6 +179,13 @@ class Node:
             return ""
         self.all_over = self.all_over or now
         return "ended" if now - self.all_over > LINGER else ""
+
+    def _followed(self) -> float:
+        """Return when a controller has asked last: it may have more to give, and knows itself when to end."""
+        try:
+            return os.stat(os.path.join(self.folder, "followed")).st_mtime
+        except OSError:
+            return 0.0
 
     def _expected(self) -> Any:
         try:

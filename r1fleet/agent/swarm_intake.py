@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from typing import Any, Callable, Deque, Dict, Iterable, List, Sequence, Set, Tuple
+from typing import Any, Callable, Collection, Deque, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 from zlib import crc32
 
 _AHEAD, _LEAST = 2.0, 2
@@ -38,12 +38,13 @@ class Shares:
         return piece % self.hosts
 
     def to_help(
-        self, missing: Sequence[int], helpers: Sequence[int], reserve: Dict[int, int]
+        self, missing: Sequence[int], helpers: Sequence[int], reserve: Dict[int, int], depth: int = 2
     ) -> Tuple[List[int], List[int]]:
         """Return which of the pieces that no host has this one may take for their owners, and which if nobody does.
 
         ``missing`` ascends, and so do owners: the first ``reserve`` pieces of each are left to it. Every other one is
-        one helper's, whoever looks at it; helpers begin with the last, and what another's helper leaves is second.
+        one helper's, whoever looks at it; helpers begin with the last, and what another's helper leaves is second:
+        ``depth`` helpers of each piece are looked at, so that with time somebody takes what dead ones would have.
         """
         seen: Dict[int, int] = {}
         mine: List[int] = []
@@ -52,11 +53,12 @@ class Shares:
         for piece in missing[-_MOST_LOOKED_AT:]:
             owner = self.owner(piece)
             seen[owner] = seen.get(owner, 0) + 1
-            order = sorted(helpers, key=lambda host: crc32(b"%d %d" % (piece, host)))[:2]
+            others = (host for host in helpers if host != owner)
+            order = sorted(others, key=lambda host: crc32(b"%d %d" % (piece, host)))[:depth]
             if owner == self.mine or self.mine not in order:
                 continue
             if seen[owner] <= reserve.get(owner, 0):
-                kept += [piece] if order[0] == self.mine else []
+                kept += [piece] if self.mine in order[: depth - 1] else []
             elif order[0] == self.mine:
                 mine.append(piece)
             else:
@@ -79,6 +81,7 @@ class Intake:
         self._reading: Set[int] = set()
         self.window = _LEAST
         self.missing = len(have) - sum(have)  # pieces that no host has
+        self.present: Optional[Collection[int]] = None  # hosts that are there right now, where that is known
         self._reviewed = 0.0
         self._next: Dict[int, Tuple[int, float]] = {}  # every owner's next piece, and since when it is
         self._turn: Dict[int, float] = {}  # since when it has been this host's turn to take a piece for its owner
@@ -140,9 +143,11 @@ class Intake:
         """
         now, shares = self._clock(), self._shares
         left = Counter(map(shares.owner, missing))
-        helpers = [host for host in range(shares.hosts) if left[host] <= _NEARLY * self.window]
-        reserve = {owner: self.window for owner, (_, since) in self._next.items() if now - since < _STUCK}
-        mine, rest = shares.to_help(missing, helpers, reserve)
+        here = range(shares.hosts) if self.present is None else sorted({shares.mine, *self.present})
+        helpers = [host for host in here if left[host] <= _NEARLY * self.window]
+        fronts = self._next.items()
+        reserve = {owner: self.window for owner, (_, since) in fronts if owner in here and now - since < _STUCK}
+        mine, rest = shares.to_help(missing, helpers, reserve, 1 + max(1, int((now - self._idle) / _SETTLED)))
         self._turn = {piece: self._turn.get(piece, now) for piece in mine}
         if mine or self._asked:
             self._idle = now

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 _CALL_AGAIN = (6, 12, 24, 60)
 """After how many looks a peer that did not answer is called again."""
-_QUIET = 3.0
-"""After how many seconds without sending anything the source looks at how the hosts get on between them."""
+_QUIET, _FIRST = 3.0, 5.0
+"""After how many seconds without sending anything the source looks at how the hosts get on between them, and how many
+more it waits to be asked for the first time.
+"""
 
 
 class Task:
@@ -44,6 +46,7 @@ class Task:
         self.rate = self.sending = 0.0
         self.spoilt = False
         self._past = (0, 0, 0)  # moved by torrents that were left
+        self.others = 0  # thousandths of the group that peers have
         self._sent_at = 0.0
         self._calls: Dict[Tuple[bool, str], List[int]] = {}
 
@@ -75,7 +78,7 @@ class Task:
         source = self.config["source"]
         if self.is_source:
             self.outlet = wire.source(self.group, self.folder, self.have, [])
-            self._sent_at = time.monotonic()
+            self._sent_at = time.monotonic() + _FIRST
             return
         self.handle = wire.mesh(self.group, self.folder, self.have, self._mesh_peers())
         if not all(self.have):
@@ -124,10 +127,13 @@ class Task:
             self._sent_at = time.monotonic()
         self.rate = float(sum(status.download_payload_rate for status in states))
         self.sending = float(sum(status.upload_payload_rate for status in states))
-        if self.intake is not None:
-            self.intake.pace(self.rate / self.group.piece)
         peers = self._handles()[0].get_peer_info()
         self.peers = [peer.ip[0] for peer in peers]
+        if self.intake is not None:
+            self.intake.pace(self.rate / self.group.piece)
+            targets = self.config["targets"]
+            self.intake.present = [targets.index(address) for address in self.peers if address in targets]
+        self.others = sum(round(peer.progress * 1000) for peer in peers)
         if self.handle is not None:
             self.complete.difference_update(self.peers)  # a peer may find a file spoilt after all
             self.complete.update(peer.ip[0] for peer in peers if peer.progress >= 1.0)

@@ -68,7 +68,7 @@ def _look(ctx: Context) -> dict[str, Any]:
         "missing": _missing(ctx.args["sizes"], ctx.args["folder"] or "", ctx.args["reuse"]),
         "others": others,
         "speed": _speed(ctx.args["address"] or ""),
-        "runs": _alive(_home(ctx)),
+        "runs": any(_parts(_home(ctx))),
         "groups": sorted(_numbers(_home(ctx))),
     }
 
@@ -95,7 +95,10 @@ def _begin(ctx: Context) -> dict[str, Any]:
     started = []
     for part in range(int(config["sessions"])):
         unit = config["unit"] % part
-        if swarm_unit.runs(unit, _part(home, part)) or _part(home, part).get("state") == "ended":
+        told = _part(home, part)
+        if told.get("state") == "failed":
+            swarm_unit.stop(unit, told)  # what was in its way may be mended
+        elif told.get("state") == "ended" or swarm_unit.runs(unit, told):
             continue
         argv = [sys.executable, "-B", "-m", "r1fleet.agent.swarm", os.path.join(home, "config.json"), str(part)]
         pid = swarm_unit.start(unit, argv, path, os.path.join(home, "log-%d" % part))
@@ -136,7 +139,10 @@ def _group(home: str, number: int) -> Any:
 
 
 def _tell(ctx: Context) -> dict[str, Any]:
+    """Tell how it goes, and let the program know that it is followed."""
     home = _home(ctx)
+    if os.path.isdir(home):
+        open(os.path.join(home, "followed"), "w").close()
     return {"changed": False, "runs": _alive(home), "status": _status(home), "log": _last_words(home)}
 
 

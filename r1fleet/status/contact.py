@@ -93,6 +93,17 @@ class Contact:
                 self._meeting.add(host)
                 threading.Thread(target=self._meet, args=(self.hosts[host],), daemon=True).start()
 
+    def renew(self, host: str) -> Session:
+        """Open a host whose session was lost once more; raises HostUnreachable where it does not answer."""
+        known = self.hosts[host]
+        opened = self._access.transport.open(known, self._access.become_of(known))
+        if host in self.sessions:
+            self.sessions[host].close()
+        self._silent.pop(host, None)
+        self.lost.pop(host, None)
+        self.sessions[host] = opened
+        return opened
+
     def keep(self, *names: str) -> None:
         """Let go of all hosts but these."""
         for name in [name for name in self.hosts if name not in names]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -32,7 +33,12 @@ def fetch(host: str, submit: Submit, call: Call, target: Path) -> Reply:
     try:
         with os.fdopen(descriptor, "wb") as stream:
             arriving = _Arriving(stream)
-            reply = submit(call, arriving.take).result()
+            coming = submit(call, arriving.take)
+            try:
+                reply = coming.result()
+            finally:
+                coming.cancel()  # of use where a Ctrl-C ends the wait
+                arriving.close()
         if not reply.get("failed"):
             arriving.check(host, call.args["path"], reply)
             neighbour.replace(target)
@@ -54,15 +60,24 @@ class _Arriving:
         self._stream = stream
         self._summer = hashlib.sha256()
         self._error: OSError | None = None
+        self._closed = False
+        self._lock = threading.Lock()
 
     def take(self, chunk: bytes) -> None:
         """Write a piece; called from the link's reader, which must not fail for a full disk."""
-        self._summer.update(chunk)
-        if self._error is None:
+        with self._lock:
+            if self._closed or self._error is not None:
+                return
+            self._summer.update(chunk)
             try:
                 self._stream.write(chunk)
             except OSError as error:
                 self._error = error
+
+    def close(self) -> None:
+        """Drop what still comes."""
+        with self._lock:
+            self._closed = True
 
     def check(self, host: str, path: str, reply: Reply) -> None:
         """Raise what went wrong here or on the way."""

@@ -159,8 +159,7 @@ class _Bringing:
         again = relooked(plan, self._contact, manifest.digest)
         rows = [outcomes.get(row.host) or self._unchanged(row) for row in again.rows]
         synced = Synced(plan.model.path, manifest.digest, tuple(rows))
-        if not self._ways.options.is_small(manifest.size):
-            shutil.rmtree(cache_dir("weights") / manifest.digest, ignore_errors=True)  # no second copy stays here
+        self._forget(manifest)
         if not synced.failed:
             self._flip(plan.model)
         return synced
@@ -212,7 +211,13 @@ class _Bringing:
             outcomes = {name: HostOutcome(name, changed=True) for name in seen}
         lacking = [name for name in hosts if name not in outcomes]
         outcomes.update(self._ways.distribute(one.folder, manifest, host, lacking))
+        self._forget(manifest)
         return Synced(one.folder, manifest.digest, tuple(outcomes[name] for name in hosts if name in outcomes))
+
+    def _forget(self, manifest: Manifest) -> None:
+        """Keep no second copy on the controller."""
+        if not self._ways.options.is_small(manifest.size):
+            shutil.rmtree(cache_dir("weights") / manifest.digest, ignore_errors=True)
 
     def _flip(self, model: Model) -> bool:
         """Let the name without a revision lead to what every host now has; tell whether it does everywhere."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from r1fleet.errors import FleetError, HostFailed, Interrupted, Where
+from r1fleet.errors import FleetError, HostFailed, HostUnreachable, Interrupted, Where
 from r1fleet.events import Observer
 from r1fleet.status.contact import Access, Contact
 from r1fleet.transport import Become, Call, Session
@@ -72,7 +72,11 @@ class Ways:
         """Give what a fetch has verified its name."""
         session, become = self.reach(host)
         given = {"staged": staged, "target": path, "manifest": MANIFEST, "verified": True}
-        reply = session.run(Call("fleet_publish", given, become=become))
+        call = Call("fleet_publish", given, become=become)
+        try:
+            reply = session.run(call)
+        except HostUnreachable:  # it may have rebooted while others still received
+            reply = self.contact.renew(host).run(call)
         if reply.get("failed"):
             raise HostFailed(str(reply.get("msg") or "it failed without a word"), where=Where(host=host))
 

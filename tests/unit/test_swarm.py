@@ -8,8 +8,9 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ import pytest
 from r1fleet.agent import swarm_unit
 from r1fleet.agent.swarm_files import Group, Record, Unsound, take_over
 from r1fleet.errors import FleetError, HostFailed, HostUnreachable, LockHeld
-from r1fleet.events import Event, Note, Step
+from r1fleet.events import Event, Note, Step, ignore
 from r1fleet.inventory import Host
 from r1fleet.provision.library import libtorrent_wheel
 from r1fleet.provision.lock import Pin
@@ -32,7 +33,7 @@ from r1fleet.weights import MANIFEST, HostOutcome, Manifest, SealedFile
 from r1fleet.weights.cargo import Cargo
 from r1fleet.weights.members import members_of
 from r1fleet.weights.swarm import Member, Platform, Swarm, SwarmSettings
-from r1fleet.weights.swarm.drive import Drive
+from r1fleet.weights.swarm.drive import Begin, Drive
 from r1fleet.weights.swarm.ground import Ground, check_ways, look
 from r1fleet.weights.swarm.groups import Divider, piece_size
 from r1fleet.weights.swarm.handout import Handout
@@ -201,7 +202,7 @@ class ToldHost:
 
     def submit(self, call: Call, on_output: Any = None) -> Future[Reply]:
         self.calls.append(call)
-        answer = self.answers.get(str(call.args["action"]), {})
+        answer = self.answers.get(str(call.args.get("action", call.module)), {})
         future: Future[Reply] = Future()
         if isinstance(answer, FleetError):
             future.set_exception(answer)
@@ -226,13 +227,15 @@ PART = {
 STATUS = {"runs": True, "log": "", "status": [PART]}
 
 
-def driven(*members: Member) -> dict[str, HostOutcome]:
+def driven(*members: Member, idle: float = 900.0, begin: Begin = lambda hosts: {}) -> dict[str, HostOutcome]:
     """Follow a transfer to its end, with no patience at all."""
     names = [one.name for one in members]
-    party, settings = Party(members, CARGO), SwarmSettings(patience=0.0)
+    party, settings = Party(members, CARGO), SwarmSettings(patience=0.0, idle=idle)
     handout = Handout(party, CARGO, names[0], names[1:], settings)
-    drive = Drive(party, CARGO, handout, settings, lambda hosts: {})
-    drive.begin(names[0], names[1:], Ground(told=dict.fromkeys(names, HEALTHY)), lambda event: None)
+    handout.add(file.path for file in CARGO.manifest.files)
+    handout.close()
+    drive = Drive(party, CARGO, handout, settings, begin)
+    drive.begin(names[0], names[1:], Ground(told=dict.fromkeys(names, HEALTHY)), ignore)
     drive.follow()
     return drive.outcomes
 
@@ -245,10 +248,44 @@ def test_a_source_that_stays_away_ends_the_wait_of_those_that_miss_something() -
 
 
 def test_a_host_to_which_nothing_came_for_long_says_so() -> None:
-    idle = {**STATUS, "runs": False, "status": [{**PART, "state": "idle"}]}
-    (outcome,) = driven(member(1, status=STATUS), member(2, status=idle)).values()
+    sealed = {**STATUS, "status": [{**PART, "sealed": [0, 1]}]}
+    (outcome,) = driven(member(1, status=sealed, take={"groups": []}), member(2, status=STATUS), idle=0.2).values()
     assert outcome.error is not None
-    assert outcome.error.what == "nothing has come or gone for 900 s"
+    assert outcome.error.what == "nothing has come or gone for 0 s"
+
+
+def test_a_host_that_ended_while_the_source_had_nothing_to_give_is_started_again() -> None:
+    started: list[str] = []
+    idle, whole = ({**PART, "state": "idle"}, {**PART, "verified": 2, "sealed": [0, 1]})
+    target = ToldHost("h2", look=HEALTHY, close={"records": []}, status={**STATUS, "runs": False, "status": [idle]})
+
+    def begin(hosts: Sequence[str]) -> dict[str, Any]:
+        if "h1" not in hosts and hosts:
+            started.extend(hosts)
+            target.answers["status"] = {**STATUS, "status": [whole]}
+        return {}
+
+    source = member(1, status={**STATUS, "status": [whole]}, take={"groups": []})
+    (outcome,) = driven(source, Member(cast(Session, target), "10.0.0.2"), begin=begin).values()
+    assert started == ["h2"]
+    assert outcome.error is None
+
+
+def test_hosts_that_are_lost_while_the_source_still_gets_files_are_waited_for() -> None:
+    gone = member(2, status=HostUnreachable("silent"))
+    names = ["h1", "h2"]
+    party, settings = Party([member(1, status=STATUS), gone], CARGO), SwarmSettings(patience=0.0)
+    handout = Handout(party, CARGO, "h1", ["h2"], settings)
+    drive = Drive(party, CARGO, handout, settings, lambda hosts: {})
+    drive.begin("h1", ["h2"], Ground(told=dict.fromkeys(names, HEALTHY)), ignore)
+    following = threading.Thread(target=drive.follow, daemon=True)
+    following.start()
+    time.sleep(0.5)
+    assert drive.outcomes == {}
+    drive.left = True
+    handout.news.set()
+    following.join(10)
+    assert not following.is_alive()
 
 
 def test_over_ipv6_connections_come_from_the_address_itself() -> None:
@@ -295,7 +332,8 @@ def test_without_systemd_a_program_is_started_once_and_one_of_several_is_enough_
     os.waitpid(pids[0], 0)
     look = {"action": "look", "state": state, "manifest": {"name": MANIFEST}}
     assert well("fleet_swarm", name="other", **look)["others"] == ["one"]
-    assert well("fleet_swarm", name="one", **look)["runs"] is False
+    assert well("fleet_swarm", name="one", **look)["runs"] is True
+    assert well("fleet_swarm", name="one", action="status", state=state)["runs"] is False
     well("fleet_swarm", action="end", **one)
     os.waitpid(pids[1], 0)
     assert well("fleet_swarm", name="other", **look)["others"] == []
@@ -453,6 +491,15 @@ def test_a_lost_host_is_called_back_and_goes_on_with_its_new_session() -> None:
     while party.lost and time.monotonic() < deadline:
         party.call_back()
     assert party.ask("status", {"h2": {}}) == {"h2": {"runs": True}}
+
+
+def test_a_copy_by_the_controller_takes_the_session_that_a_lost_host_has_by_then() -> None:
+    gone = HostUnreachable("silent for 10 seconds")
+    back = ToldHost("h2")
+    lost, stays = replace(member(2, ping=gone), reopen=lambda: cast(Session, back)), member(3)
+    party = Party([lost, stays], CARGO)
+    assert party.reaches(["h3", "h2"]) == [(stays.session, None), (back, None)]
+    assert party.lost == {}
 
 
 # --- progress --------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,15 +86,22 @@ class Mesh:
         self.world.came.setdefault(piece, self.world.now)
 
 
-def shared_out(weights: list[float], *, dead: int = -1, pieces: int = 800, seconds: float = 60) -> tuple[float, float]:
-    """Return how long first copies take, over what the link needs for one, and how many the source sent."""
+def shared_out(
+    weights: list[float], *, dead: Collection[int] = (), seen: bool = False, pieces: int = 800, seconds: float = 60
+) -> tuple[float, float]:
+    """Return how long first copies take, over what the link needs for one, and how many the source sent.
+
+    ``dead`` hosts take nothing, which the others know if it was ``seen``.
+    """
     world = World(pieces, seconds)
     sources = [Source(weight) for weight in weights]
     intakes = [
         Intake(source, Mesh(world, [False] * pieces), Shares(number, len(weights)), [False] * pieces, lambda: world.now)
         for number, source in enumerate(sources)
     ]
-    living = [number for number in range(len(weights)) if number != dead]
+    living = [number for number in range(len(weights)) if number not in dead]
+    for number in living if seen else ():
+        intakes[number].present = [host for host in living if host != number]
     while len(world.came) < pieces:
         assert world.now < 3 * seconds, f"{pieces - len(world.came)} pieces do not come"
         world.now += TICK
@@ -123,10 +131,19 @@ def test_hosts_that_are_through_help_others_without_taking_what_those_take(weigh
     assert took <= 1.1
 
 
-def test_the_pieces_of_a_host_that_is_gone_are_taken_by_the_others() -> None:
-    took, sent = shared_out([1.0] * 8, dead=3)
+@pytest.mark.parametrize("seen", [False, True])
+def test_the_pieces_of_a_host_that_is_gone_are_taken_by_the_others(seen: bool) -> None:
+    took, sent = shared_out([1.0] * 8, dead=[3], seen=seen)
     assert sent <= 1.05
     assert took <= 1.15
+
+
+@pytest.mark.parametrize("dead", [(0, 1), (1, 2), (0, 2)])
+@pytest.mark.parametrize("seen", [False, True])
+def test_one_host_that_is_left_of_three_takes_all(dead: tuple[int, int], seen: bool) -> None:
+    took, sent = shared_out([1.0] * 3, dead=dead, seen=seen, pieces=48, seconds=10)
+    assert sent == pytest.approx(1.0)
+    assert took <= (1.3 if seen else 2.0)
 
 
 def test_every_piece_has_one_helper_whoever_looks() -> None:

@@ -304,6 +304,19 @@ def test_a_step_runs_in_the_image_where_the_engine_does() -> None:
     assert once(wanted("serve", A, **spec).deployment, cmd("cp", "-rl", "/a", "/b"), []).argv[0] == "cp"
 
 
+def test_a_host_that_rebooted_while_others_received_still_publishes() -> None:
+    def answer(host: str, call: Call) -> Reply:
+        if len(transport.opened) == 1:
+            raise HostUnreachable("silent for 10 seconds", where=Where(host=host))
+        return {"changed": True}
+
+    transport = FakeTransport(answer)
+    access = Access(transport, lambda host: None)
+    with Contact(access, [A]) as contact:
+        Ways(contact, access, ignore, SyncOptions()).publish("a", "/w/.m.part", "/w/m")
+    assert [call.module for _, call in transport.calls] == ["fleet_publish", "fleet_publish"]
+
+
 @pytest.mark.parametrize(("text", "rate"), [("", 0), ("500M", 500_000_000), ("1.5g", 1_500_000_000), ("7", 7)])
 def test_a_rate_is_bytes_a_second(text: str, rate: int) -> None:
     assert rate_of(text) == rate

@@ -7,7 +7,8 @@ import io
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from r1fleet.cli.connect import connector
 from r1fleet.errors import HostFailed, HostUnreachable, InventoryError
 from r1fleet.inventory import Host
 from r1fleet.transport import Blob, Call, Session, bundle
+from r1fleet.transport.fetch import fetch, fetching
 from r1fleet.transport.greeting import Greeting, remote_command
 
 PROBE = """
@@ -228,3 +230,26 @@ def test_a_controller_that_stood_still_is_told_so(session: Session, monkeypatch:
     assert isinstance(error, HostUnreachable)
     assert "stood still" in str(error)
     assert "30 seconds" in str(error.hint)
+
+
+class Cut(Future[Any]):
+    """An answer during whose wait Ctrl-C comes."""
+
+    def result(self, timeout: float | None = None) -> Any:
+        raise KeyboardInterrupt
+
+
+def test_what_still_comes_of_a_file_after_ctrl_c_is_dropped_and_nothing_is_left(tmp_path: Path) -> None:
+    sinks: list[Callable[[bytes], None]] = []
+    coming = Cut()
+
+    def submit(call: Call, sink: Callable[[bytes], None]) -> Cut:
+        sinks.append(sink)
+        sink(b"first")
+        return coming
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch("h1", submit, fetching("/data/file", None, 0), tmp_path / "file")
+    sinks[0](b"late")
+    assert coming.cancelled()
+    assert list(tmp_path.iterdir()) == []

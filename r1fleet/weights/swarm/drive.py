@@ -82,15 +82,13 @@ class Drive:
             self._observer(transfer(host, self._cargo.place, self._cargo.manifest, now, is_source=is_source))
             if now.error:
                 self._refuse(host, now.error)
-            elif not told["runs"] and now.idle:
-                self._refuse(host, f"nothing has come or gone for {self._settings.idle:.0f} s")
             elif not told["runs"] and not self._is_complete(host):
-                ended.append((host, str(told["log"])))
-        for host, words in ended:
-            self._starts[host] = self._starts.get(host, 0) + 1
+                ended.append((host, now.idle, str(told["log"])))
+        for host, idle, words in ended:
+            self._starts[host] = self._starts.get(host, 0) + (0 if idle else 1)
             if self._starts[host] > _MOST_STARTS:
                 self._refuse(host, f"the transfer's program does not stay alive: {words or 'it says nothing'}")
-        self._begin([host for host, _ in ended if host not in self.outcomes])
+        self._begin([host for host, *_ in ended if host not in self.outcomes])
 
     def _due(self) -> list[str]:
         """Return whom to ask: now and then all, but the source alone while everyone waits for what it seals."""
@@ -115,10 +113,15 @@ class Drive:
         waiting = [host for host in self._running() if not self._is_complete(host)]
         if not waiting:
             return True
-        if self._stands_still(waiting) and self._source in self._party.lost:
+        still = self._still(waiting)
+        if still > self._settings.patience and self._source in self._party.lost:
             self._give_up(waiting)
             return True
-        if any(host not in self._party.lost for host in waiting):
+        if still > self._settings.idle and self._handout.is_over:
+            for host in waiting:
+                self._refuse(host, f"nothing has come or gone for {self._settings.idle:.0f} s")
+            return True
+        if not self._handout.is_over or any(host not in self._party.lost for host in waiting):
             self._whole_at = None
             return False
         if self._whole_at is None:
@@ -126,13 +129,14 @@ class Drive:
             self._observer(Note(f"all others have everything; waiting for {' '.join(waiting)}", "warning"))
         return time.monotonic() - self._whole_at > self._settings.patience
 
-    def _stands_still(self, waiting: Sequence[str]) -> bool:
-        """Tell whether nothing has come anywhere for as long as a lost host is waited for."""
+    def _still(self, waiting: Sequence[str]) -> float:
+        """Return for how many seconds nothing has come to any of these, nor anything else has changed for them."""
         seen = [self._figures.get(host, Figures()) for host in waiting]
         mark = [(one.done, one.verified) for one in seen]
+        mark.append((self._handout.is_over, self._source in self._party.lost))
         if mark != self._mark:
             self._mark, self._moved = mark, time.monotonic()
-        return time.monotonic() - self._moved > self._settings.patience
+        return time.monotonic() - self._moved
 
     def _give_up(self, waiting: Iterable[str]) -> None:
         what = f"{self._source}, from which it comes, was lost, and no other host has what is missing"

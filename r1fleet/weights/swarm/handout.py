@@ -80,6 +80,11 @@ class Handout:
             self._seal()
 
     @property
+    def is_over(self) -> bool:
+        """Tell whether all there is has been sealed, and more will not come."""
+        return self._closed and not self._wishes
+
+    @property
     def is_busy(self) -> bool:
         """Tell whether the source seals something right now."""
         return bool(self._wishes)

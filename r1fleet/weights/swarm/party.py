@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -13,6 +13,7 @@ from r1fleet.transport.protocol import Blob, Call, Reply, Session
 from r1fleet.weights.cargo import Cargo
 from r1fleet.weights.swarm.model import Member
 from r1fleet.weights.swarm.program import transfer_name
+from r1fleet.weights.sync import Reach
 
 Answer = Reply | FleetError
 _REOPEN_SECONDS = 5.0
@@ -77,6 +78,16 @@ class Party:
             ):
                 self._tried[host] = time.monotonic()
                 self._calling[host] = self._pool.submit(reopen)
+
+    def reaches(self, hosts: Sequence[str]) -> list[Reach]:
+        """Return hosts' sessions, and as whom to work there; those that were lost by now get another, if that is to be
+        had.
+        """
+        for host, told in self.run("ping", {host: {} for host in hosts}).items():
+            reopen = self.members[host].reopen
+            if isinstance(told, HostUnreachable) and reopen is not None:
+                self._take_back(host, self._pool.submit(reopen))
+        return [(self.members[host].session, self.members[host].become) for host in hosts]
 
     def _take_back(self, host: str, calling: Future[Session]) -> None:
         try:

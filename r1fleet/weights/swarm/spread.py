@@ -96,14 +96,14 @@ class Swarm:
         if self._streamed:
             self._outcomes.update({outcome.host: outcome for outcome in self._stream()})
         self._join()
-        if self._failure is not None:
-            raise self._failure
         return tuple(self._outcomes.get(target.name) or _left(target.name) for target in self._targets)
 
     def _join(self) -> None:
         if self._drive is not None:
             self._thread.join()
             self._outcomes.update(self._drive.outcomes)
+        if self._failure is not None:
+            raise self._failure
 
     def leave(self) -> None:
         """Stop following; what runs on the hosts goes on by itself, and a later ``start`` takes it up again."""
@@ -162,8 +162,7 @@ class Swarm:
 
     def _stream(self) -> tuple[HostOutcome, ...]:
         cargo = self._cargo
-        reaches = [(one.session, one.become) for one in self._streamed]
-        source = (self._source.session, self._source.become)
+        source, *reaches = self._party.reaches([self._source.name, *(one.name for one in self._streamed)])
         try:
             return stream(cargo, source, reaches, self._observer, rate=self._settings.rate)
         except FleetError as error:
