@@ -271,6 +271,21 @@ def test_a_host_that_ended_while_the_source_had_nothing_to_give_is_started_again
     assert outcome.error is None
 
 
+def test_a_source_that_was_killed_after_it_had_sealed_everything_is_started_again() -> None:
+    whole = {**PART, "verified": 2, "sealed": [0, 1]}
+    source = ToldHost("h1", look=HEALTHY, take={"groups": []}, status={**STATUS, "runs": False, "status": [whole]})
+    target = ToldHost("h2", look=HEALTHY, close={"records": []}, status=STATUS)
+
+    def begin(hosts: Sequence[str]) -> dict[str, Any]:
+        if list(hosts) == ["h1"]:
+            source.answers["status"] = target.answers["status"] = {**STATUS, "status": [whole]}
+        return {}
+
+    members = (Member(cast(Session, host), f"10.0.0.{number}") for number, host in enumerate((source, target), 1))
+    (outcome,) = driven(*members, begin=begin).values()
+    assert outcome.error is None
+
+
 def test_hosts_that_are_lost_while_the_source_still_gets_files_are_waited_for() -> None:
     gone = member(2, status=HostUnreachable("silent"))
     names = ["h1", "h2"]

@@ -82,7 +82,7 @@ class Drive:
             self._observer(transfer(host, self._cargo.place, self._cargo.manifest, now, is_source=is_source))
             if now.error:
                 self._refuse(host, now.error)
-            elif not told["runs"] and not self._is_complete(host):
+            elif not told["runs"] and not now.over:
                 ended.append((host, now.idle, str(told["log"])))
         for host, idle, words in ended:
             self._starts[host] = self._starts.get(host, 0) + (0 if idle else 1)

@@ -26,6 +26,7 @@ class Figures:
     sealed: frozenset[int] = frozenset()
     error: str = ""
     idle: bool = False
+    over: bool = False
 
 
 def figures(parts: Sequence[dict[str, Any]]) -> Figures:
@@ -43,6 +44,7 @@ def figures(parts: Sequence[dict[str, Any]]) -> Figures:
         sealed=frozenset(number for part in told for number in part["sealed"]),
         error=next((part["error"] for part in told if part["error"]), ""),
         idle=any(part["state"] == "idle" for part in told),
+        over=bool(parts) and all(part.get("state") == "ended" for part in parts),
     )
 
 
