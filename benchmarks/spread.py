@@ -79,7 +79,7 @@ def _one(tool: str, made: Lab, hosts: int, manifest: Manifest, rate: str, meddle
     ideal = manifest.size * 8 / bits(rate)
     chosen = made.hosts[: hosts + 1]
     for host in chosen[1:]:
-        shutil.rmtree(f"{host.root}{PLACE}", ignore_errors=True)
+        shutil.rmtree(Path(f"{host.root}{PLACE}").parent, ignore_errors=True)  # what a broken run has staged, too
     before = os.getloadavg()[0]
     run = _ours if tool == "r1fleet" else spread_peers.TOOLS[tool]
     outcome = run(made, chosen, manifest, rate, meddle)
