@@ -125,16 +125,17 @@ class Intake:
             self.source.prioritize_pieces([(piece, _WANTED) for piece in new])
 
     def _review(self) -> None:
-        """Leave alone what has come from others meanwhile; help those that are behind when all of its own has come."""
-        missing = self._missing()
+        """Leave alone what has come from others meanwhile; help those that are behind when its own has nearly come."""
+        missing, scarce = self._lacking()
         self.missing = len(missing)
-        self._forget(self._asked.difference(missing))
+        wanted = missing or scarce
+        self._forget(self._asked.difference(wanted))
         self._next = self._fronts(missing)
         busy = self._asked | self._reading
         mine = [piece for piece in missing if self._shares.owner(piece) == self._shares.mine]
         self._own = deque(piece for piece in mine if piece not in busy)
         near = len(mine) <= _NEARLY * self.window
-        self._others = deque(piece for piece in self._to_help(missing) if piece not in busy) if near else deque()
+        self._others = deque(piece for piece in self._to_help(wanted) if piece not in busy) if near else deque()
 
     def _to_help(self, missing: Sequence[int]) -> List[int]:
         """Return what to take for others: pieces it has been this host's turn to take for a while.
@@ -164,14 +165,18 @@ class Intake:
                 fronts[owner] = before if before and before[0] == piece else (piece, self._clock())
         return fronts
 
-    def _missing(self) -> List[int]:
-        """Return the pieces that no host has, this one neither."""
+    def _lacking(self) -> Tuple[List[int], List[int]]:
+        """Return the pieces that no host has, and those that only one has, but not this one.
+
+        The second kind comes from that host, unless it is too slow: when there is nothing else to be had from the
+        source, others take it from there, too.
+        """
         here = self._mesh.status(_PIECES).pieces
-        return [
-            piece
-            for piece, hosts in enumerate(self._mesh.piece_availability())
-            if not hosts and not (here and here[piece])
-        ]
+        found: Tuple[List[int], List[int]] = ([], [])
+        for piece, hosts in enumerate(self._mesh.piece_availability()):
+            if hosts < 2 and not (here and here[piece]):
+                found[hosts].append(piece)
+        return found
 
     def _forget(self, pieces: Iterable[int]) -> None:
         old = [piece for piece in pieces if not self.source.have_piece(piece)]

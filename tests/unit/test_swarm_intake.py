@@ -23,7 +23,13 @@ class World:
     seconds: float
     now: float = 0.0
     came: dict[int, float] = field(default_factory=dict)
+    silent: set[int] = field(default_factory=set)
     sent: float = 0.0
+
+    def hosts(self, piece: int) -> int:
+        """Count who has a piece: one for a while, then all, unless it came to a host that passes nothing on."""
+        since = self.now - self.came.get(piece, self.now)
+        return 0 if since < NEWS else 1 if since < 2 * NEWS or piece in self.silent else 9
 
 
 @dataclass
@@ -71,38 +77,53 @@ class Mesh:
     """The hosts' torrent as one of them sees it."""
 
     world: World
-    pieces: list[bool]
+    own: set[int] = field(default_factory=set)
+    passes_on: bool = True
+
+    @property
+    def pieces(self) -> list[bool]:
+        return [piece in self.own or self.world.hosts(piece) > 1 for piece in range(self.world.pieces)]
 
     def piece_availability(self) -> list[int]:
-        came = self.world.came
-        return [int(piece in came and came[piece] <= self.world.now - NEWS) for piece in range(self.world.pieces)]
+        return [self.world.hosts(piece) for piece in range(self.world.pieces)]
 
     def status(self, _: int) -> Mesh:
         return self
 
     def add_piece(self, piece: int, data: bytes, flags: int) -> None:
         assert data
-        self.pieces[piece] = True
+        self.own.add(piece)
+        if self.passes_on and piece in self.world.silent:
+            self.world.silent.discard(piece)
+        elif not self.passes_on and piece not in self.world.came:
+            self.world.silent.add(piece)
         self.world.came.setdefault(piece, self.world.now)
 
 
 def shared_out(
-    weights: list[float], *, dead: Collection[int] = (), seen: bool = False, pieces: int = 800, seconds: float = 60
+    weights: list[float],
+    *,
+    dead: Collection[int] = (),
+    seen: bool = False,
+    silent: Collection[int] = (),
+    pieces: int = 800,
+    seconds: float = 60,
 ) -> tuple[float, float]:
     """Return how long first copies take, over what the link needs for one, and how many the source sent.
 
-    ``dead`` hosts take nothing, which the others know if it was ``seen``.
+    ``dead`` hosts take nothing, which the others know if it was ``seen``; ``silent`` ones pass nothing on.
     """
     world = World(pieces, seconds)
     sources = [Source(weight) for weight in weights]
+    meshes = [Mesh(world, passes_on=number not in silent) for number in range(len(weights))]
     intakes = [
-        Intake(source, Mesh(world, [False] * pieces), Shares(number, len(weights)), [False] * pieces, lambda: world.now)
-        for number, source in enumerate(sources)
+        Intake(source, mesh, Shares(number, len(weights)), [False] * pieces, lambda: world.now)
+        for number, (source, mesh) in enumerate(zip(sources, meshes, strict=True))
     ]
     living = [number for number in range(len(weights)) if number not in dead]
     for number in living if seen else ():
         intakes[number].present = [host for host in living if host != number]
-    while len(world.came) < pieces:
+    while len(world.came) < pieces or world.silent:
         assert world.now < 3 * seconds, f"{pieces - len(world.came)} pieces do not come"
         world.now += TICK
         waiting = [sources[number] for number in living if sources[number].queue]
@@ -138,6 +159,12 @@ def test_the_pieces_of_a_host_that_is_gone_are_taken_by_the_others(seen: bool) -
     assert took <= 1.15
 
 
+def test_what_only_a_host_has_that_passes_nothing_on_is_taken_from_the_source_in_the_end() -> None:
+    took, sent = shared_out([0.25] + [1.0] * 7, silent=[0])
+    assert 1.01 < sent <= 1.1
+    assert took <= 1.2
+
+
 @pytest.mark.parametrize("dead", [(0, 1), (1, 2), (0, 2)])
 @pytest.mark.parametrize("seen", [False, True])
 def test_one_host_that_is_left_of_three_takes_all(dead: tuple[int, int], seen: bool) -> None:
@@ -162,7 +189,7 @@ def test_every_piece_has_one_helper_whoever_looks() -> None:
 
 def test_what_has_come_from_others_is_asked_for_no_more() -> None:
     world = World(8, 1.0)
-    source, mesh = Source(1.0), Mesh(world, [False] * 8)
+    source, mesh = Source(1.0), Mesh(world)
     intake = Intake(source, mesh, Shares(0, 2), [False] * 8, lambda: world.now)
     world.now = 2.0
     intake.step()
