@@ -14,6 +14,7 @@ from r1fleet.errors import HostUnreachable, Where
 from r1fleet.inventory import Host
 from r1fleet.modules.fleet_state import VERDICTS
 from r1fleet.status import Access
+from r1fleet.status.record import SYNCS, lock_of
 from r1fleet.transport import Become, Call, Completed, Reply, Session
 from r1fleet.transport.wire import Wire
 from tests.told import told
@@ -131,7 +132,7 @@ class FakeHost:
 
     def _fleet_lock(self, args: dict[str, Any]) -> Reply:
         held = self.locks.get(args["path"])
-        if args["action"] == "acquire" and held is None:
+        if args["action"] == "acquire" and (held is None or held.get("token", "") == args["owner"]["token"]):
             self.locks[args["path"]] = {**args["owner"], "time": time.time()}
             return {"acquired": True, "held": args["owner"]}
         if args["action"] == "acquire":
@@ -211,7 +212,8 @@ class FakeHost:
         }
 
     def _locked(self) -> list[str]:
-        return [name for path in self.locks if (name := path.split("/")[-2]) not in self.folders]
+        names = [SYNCS if path == lock_of(SYNCS) else path.split("/")[-2] for path in self.locks]
+        return [name for name in names if name not in self.folders]
 
     def _deployment(self, name: str, offsets: dict[str, int]) -> dict[str, Any]:
         folder = self.folders.get(name, {})
@@ -223,7 +225,7 @@ class FakeHost:
             "plan": None,
             "ranks": [],
             "gangs": [],
-            "lock": self.locks.get(f"/var/lib/r1fleet/{name}/lock"),
+            "lock": self.locks.get(lock_of(name)),
             "generations": current["generation"] if current else 0,
         }
         if current:

@@ -12,7 +12,7 @@ from r1fleet.cli import options
 from r1fleet.cli.fleet import Reach, access, fleets, one_deployment
 from r1fleet.console.tables import columns
 from r1fleet.launch import HeldLock, lock_release, lock_status
-from r1fleet.weights.held import NAME as SYNC
+from r1fleet.status.record import SYNCS
 
 _HEAD = ("deployment", "host", "by", "pid", "owner", "purpose", "since")
 
@@ -61,7 +61,7 @@ def release(
     """Release a lock whose owner is gone (a sync's is called weights); asks where it still runs here."""
     reach = Reach(ask_become=ask_become, accept_new=accept_new)
     found = fleets(inventories, reach)
-    fleet, name = (found[0], SYNC) if deployment == SYNC and len(found) == 1 else one_deployment(found, deployment)
+    fleet, name = (found[0], SYNCS) if deployment == SYNCS and len(found) == 1 else one_deployment(found, deployment)
     way = access(reach)
     try:
         busy = [lock for lock in lock_status(fleet.hosts.values(), way, name) if lock.owner == "running"]

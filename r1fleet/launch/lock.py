@@ -16,7 +16,7 @@ from r1fleet.events import Note, Observer
 from r1fleet.inventory import Host
 from r1fleet.launch.options import who
 from r1fleet.status.contact import Access, Contact
-from r1fleet.status.record import folder_of
+from r1fleet.status.record import lock_of
 from r1fleet.status.survey import lost_hosts, survey
 
 
@@ -43,11 +43,14 @@ class HeldLock:
 class Lock:
     """Hold a deployment's lock while it is changed."""
 
-    def __init__(self, contact: Contact, host: str, deployment: str, purpose: str, by: str | None = None) -> None:
+    def __init__(
+        self, contact: Contact, host: str, deployment: str, purpose: str, by: str | None = None, token: str = ""
+    ) -> None:
+        """Locks of one ``token`` are one owner's: none of them is in another's way."""
         self._contact = contact
         self._host = host
         self._deployment = deployment
-        self._owner = {"by": by or who(), "pid": os.getpid(), "purpose": purpose, "token": uuid.uuid4().hex}
+        self._owner = {"by": by or who(), "pid": os.getpid(), "purpose": purpose, "token": token or uuid.uuid4().hex}
         self._held = False
 
     def acquire(self, generation: int) -> None:
@@ -73,9 +76,9 @@ class Lock:
         """Tell who holds it; empty where nobody does."""
         return self._ask("status")["held"] or {}
 
-    def take_over(self) -> None:
-        """Release it from whoever holds it."""
-        self._ask("release")
+    def take_over(self, owner: Mapping[str, Any]) -> None:
+        """Release it from an owner that is gone; nothing happens where another has it by now."""
+        self._ask("release", token=str(owner.get("token") or ""))
 
     def release(self) -> None:
         """Give the lock back if it is still ours; nothing happens when the host is gone."""
@@ -87,7 +90,7 @@ class Lock:
         return self._contact.ask(self._host, "fleet_lock", self._args(action, **more))
 
     def _args(self, action: str, **more: Any) -> dict[str, Any]:
-        return {"path": f"{folder_of(self._deployment)}/lock", "action": action, **more}
+        return {"path": lock_of(self._deployment), "action": action, **more}
 
 
 def held_error(deployment: str, host: str, held: Mapping[str, Any]) -> LockHeld:
@@ -118,8 +121,7 @@ def lock_release(hosts: Iterable[Host], access: Access, deployment: str | None =
     with Contact(access, hosts) as contact:
         found = _locks(contact, deployment)
         for lock in found:
-            path = f"{folder_of(lock.deployment)}/lock"
-            contact.ask(lock.host, "fleet_lock", {"path": path, "action": "release"})
+            contact.ask(lock.host, "fleet_lock", {"path": lock_of(lock.deployment), "action": "release"})
         return found
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
 import time
-from typing import Any
+from typing import Any, Iterator
 
 from r1fleet.agent.context import Context
 
@@ -27,7 +29,8 @@ def run(ctx: Context) -> dict[str, Any]:
         if action == "acquire":
             return _acquire(ctx.args["path"], ctx.args["owner"])
         if action == "release":
-            return _release(ctx.args["path"], ctx.args["token"])
+            with _alone(os.path.dirname(ctx.args["path"])):
+                return _release(ctx.args["path"], ctx.args["token"])
         return {"changed": False, "held": _owner(ctx.args["path"])}
     except OSError as error:
         return ctx.fail("the lock %s: %s" % (ctx.args["path"], error))
@@ -47,8 +50,21 @@ def _acquire(path: str, owner: dict[str, Any]) -> dict[str, Any]:
         shutil.rmtree(fresh, ignore_errors=True)
         if not os.path.isdir(path):
             raise
-        return {"changed": False, "acquired": False, "held": _owner(path) or {}}
+        held = _owner(path) or {}
+        ours = bool(held.get("token")) and held["token"] == owner.get("token")  # by way of a host that shares the disk
+        return {"changed": False, "acquired": ours, "held": held}
     return {"changed": True, "acquired": True, "held": owner}
+
+
+@contextlib.contextmanager
+def _alone(folder: str) -> Iterator[None]:
+    """Let one release after the other look whose lock it is; what cannot be locked, as on NFS, is no hindrance."""
+    with contextlib.ExitStack() as opened:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            opened.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
 
 
 def _release(path: str, token: str) -> dict[str, Any]:

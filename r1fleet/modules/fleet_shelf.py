@@ -66,10 +66,8 @@ def _entries(shelves: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def _is_ours(name: str) -> bool:
-    """Leave out the lock, and hidden folders that are no staging."""
-    if name.startswith("."):
-        return name.endswith(".part")
-    return name != "lock" and not name.startswith("lock.")
+    """Leave out hidden folders that are no staging."""
+    return not name.startswith(".") or name.endswith(".part")
 
 
 def _words_of_processes(shelves: list[str]) -> list[str]:

@@ -25,6 +25,7 @@ LOCAL = True
 
 CHUNK = 64 * 1024
 SCAN = 4 << 20
+SYNCS, SYNC_FOLDER = "weights", ".sync"  # what syncs lock, and where: models may lie on shared storage
 VERDICTS = ("ready", "failed", "progress", "completion")
 # Not transfers of the swarm, nor what roles install.
 RANK = re.compile(r"r1fleet-(?!swarm-).+-(\d+-(\d+|ready)|kept)$")
@@ -43,7 +44,8 @@ def run(ctx: Context) -> dict[str, Any]:
     groups = owners()
     asked = _gpus.asked(ctx) if ctx.args["glance"] and groups else None
     names = [ctx.args["deployment"]] if ctx.args["deployment"] else _folders(root)
-    found = [_deployment(ctx, os.path.join(root, name), name, groups) for name in names]
+    folders = {name: os.path.join(root, SYNC_FOLDER if name == SYNCS else name) for name in names}
+    found = [_deployment(ctx, folder, name, groups) for name, folder in folders.items()]
     ranks = [rank for one in found for rank in one["ranks"]]
     if asked:
         _gpus.give(asked, ranks, {rank["name"]: members(groups, rank["name"]) for rank in ranks})
@@ -64,7 +66,8 @@ def _folders(root: str) -> list[str]:
     except OSError:
         return []
     marks = ("current.json", "lock")
-    return [name for name in names if any(os.path.exists(os.path.join(root, name, mark)) for mark in marks)]
+    found = [name for name in names if any(os.path.exists(os.path.join(root, name, mark)) for mark in marks)]
+    return [SYNCS if name == SYNC_FOLDER else name for name in found if name != SYNCS]
 
 
 def _deployment(ctx: Context, folder: str, name: str, groups: dict[int, set[str]]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from r1fleet.errors import HostFailed, Where
 
 SCHEMA = 1
 ROOT = "/var/lib/r1fleet"
+SYNCS = "weights"
+"""Under which name the lock of syncs is shown; no deployment can be called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,11 @@ class Current:
 def folder_of(deployment: str) -> str:
     """Name the deployment's folder on a host."""
     return f"{ROOT}/{deployment}"
+
+
+def lock_of(deployment: str) -> str:
+    """Name a deployment's lock on a host; that of syncs lies where no models do, for hosts may share their storage."""
+    return f"{ROOT}/.sync/lock" if deployment == SYNCS else f"{folder_of(deployment)}/lock"
 
 
 def generation_folder(deployment: str, generation: int | str) -> str:

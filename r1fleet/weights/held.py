@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 from r1fleet.errors import LockHeld
 from r1fleet.launch.lock import Lock
 from r1fleet.status.contact import Contact
-
-NAME: Final = "weights"
-"""Under which name `r1fleet lock` shows it; no deployment can be called so."""
+from r1fleet.status.record import SYNCS
 
 
 @contextmanager
 def held(contact: Contact, hosts: Sequence[str], by: str) -> Iterator[None]:
     """Hold the lock on every host; raise LockHeld that names who holds it on one of them.
 
-    A lock that a process of this controller has left behind when it was killed is taken over.
+    A lock that a process of this controller has left behind when it was killed is taken over; hosts whose disk is the
+    same see one lock, which this run holds for all of them.
     """
-    locks = [Lock(contact, host, NAME, "sync", by) for host in hosts]
+    token = uuid.uuid4().hex
+    locks = [Lock(contact, host, SYNCS, "sync", by, token) for host in hosts]
     try:
         for lock in locks:
             _acquire(lock, by)
@@ -35,9 +36,10 @@ def _acquire(lock: Lock, by: str) -> None:
     try:
         lock.acquire(0)
     except LockHeld:
-        if not _is_left_behind(lock.owner(), by):
+        owner = lock.owner()
+        if not _is_left_behind(owner, by):
             raise
-        lock.take_over()
+        lock.take_over(owner)
         lock.acquire(0)
 
 

@@ -263,7 +263,7 @@ def reachable(fleet: Fleet, host: str) -> Iterator[None]:
 
 @contextmanager
 def locked(fleet: Fleet, **owner: Any) -> Iterator[None]:
-    lock = "/var/lib/r1fleet/weights/lock"
+    lock = "/var/lib/r1fleet/.sync/lock"
     text = json.dumps({"by": "ann@elsewhere", "pid": 1, "purpose": "sync", "time": 1.0, "token": "t", **owner})
     command = f"sudo sh -c 'mkdir -p {lock} && cat > {lock}/owner.json'"
     assert ask(fleet.lab, "h1", command, stdin=text).returncode == 0

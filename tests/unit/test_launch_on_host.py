@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from r1fleet.agent.context import Context, ModuleFailed
 from r1fleet.agent.processes import address, listeners, peers
 from r1fleet.agent.readiness import Judge
 from r1fleet.modules import fleet_check, fleet_lock, fleet_model, fleet_stage, fleet_state, fleet_stop
+from r1fleet.status.record import ROOT, SYNCS, lock_of
 
 
 def run(module: Any, **args: Any) -> dict[str, Any]:
@@ -79,6 +81,49 @@ def test_a_lock_is_released_by_its_token_or_by_force(tmp_path: Path) -> None:
     assert run(fleet_lock, path=path, action="release")["released"]
     assert not run(fleet_lock, path=path, action="release")["released"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_is_ones_own_already_is_held(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    run(fleet_lock, path=path, action="acquire", owner={"by": "ann", "token": "1"})
+    assert run(fleet_lock, path=path, action="acquire", owner={"by": "ann", "token": "1"})["acquired"]
+    assert not run(fleet_lock, path=path, action="acquire", owner={"by": "ann", "token": "2"})["acquired"]
+
+
+def test_a_release_holds_up_another_that_would_take_the_next_owners_lock_for_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "lock")
+    run(fleet_lock, path=path, action="acquire", owner={"by": "ann", "token": "dead"})
+    others: list[Thread] = []
+    ended: list[bool] = []
+    released = shutil.rmtree
+
+    def another_comes(folder: str) -> None:
+        monkeypatch.setattr(shutil, "rmtree", released)
+        others.append(
+            Thread(target=lambda: ended.append(run(fleet_lock, path=path, action="release", token="dead")["released"]))
+        )
+        others[0].start()
+        others[0].join(0.1)
+        ended.append(others[0].is_alive())
+        released(folder)
+
+    monkeypatch.setattr(shutil, "rmtree", another_comes)
+    assert run(fleet_lock, path=path, action="release", token="dead")["released"]
+    others[0].join()
+    assert ended == [True, False]
+
+
+def test_the_lock_of_syncs_lies_apart_from_the_models_and_is_shown_as_weights(tmp_path: Path) -> None:
+    path = tmp_path / Path(lock_of(SYNCS)).relative_to(ROOT)
+    (tmp_path / "weights" / "lock").mkdir(parents=True)  # a folder of models like any other
+    assert run(fleet_state, root=str(tmp_path))["deployments"] == []
+    run(fleet_lock, path=str(path), action="acquire", owner={"by": "ann", "token": "1"})
+    for name in (None, SYNCS):
+        (row,) = run(fleet_state, root=str(tmp_path), deployment=name)["deployments"]
+        assert (row["name"], row["lock"]["by"]) == ("weights", "ann")
+    assert not path.is_relative_to(tmp_path / "weights")
 
 
 def test_a_lock_whose_owner_cannot_be_read_is_shown_so_that_it_can_be_released(tmp_path: Path) -> None:
