@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from r1fleet.errors import UsageError
 
@@ -24,12 +25,30 @@ def cache_dir(*parts: str) -> Path:
 
 
 @contextmanager
-def cache_lock(name: str) -> Iterator[None]:
-    """Hold the cache's lock called ``name``; waits for the other holder, ends with the process."""
-    path = cache_dir("locks") / f"{name}.lock"
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+def cache_lock(name: str, *, shared: bool = False) -> Iterator[None]:
+    """Hold the cache's lock called ``name``, alone or with others who share it.
+
+    Waits for another holder, and ends with the process.
+    """
+    with _lock_file(name) as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def cache_lock_if_free(name: str) -> Iterator[bool]:
+    """Hold the cache's lock called ``name`` where nobody else does, and tell whether; waits for nobody."""
+    with _lock_file(name) as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_free = True
+        except BlockingIOError:
+            is_free = False
+        yield is_free
+
+
+def _lock_file(name: str) -> TextIO:
+    return (cache_dir("locks") / f"{name}.lock").open("w")
 
 
 def write_atomic(path: Path, text: str, *, mode: int = 0o644) -> None:

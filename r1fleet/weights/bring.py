@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from r1fleet.cache import cache_dir
 from r1fleet.errors import ExitCode, FleetError, HostFailed, HostUnreachable, Interrupted, Where
 from r1fleet.events import Note, Observer
 from r1fleet.status.contact import Access, Contact
+from r1fleet.weights import kept
 from r1fleet.weights.fetching import fetched
 from r1fleet.weights.held import held
 from r1fleet.weights.look import hosts_of, look, relooked
@@ -217,7 +216,7 @@ class _Bringing:
     def _forget(self, manifest: Manifest) -> None:
         """Keep no second copy on the controller."""
         if not self._ways.options.is_small(manifest.size):
-            shutil.rmtree(cache_dir("weights") / manifest.digest, ignore_errors=True)
+            kept.forget(manifest.digest)
 
     def _flip(self, model: Model) -> bool:
         """Let the name without a revision lead to what every host now has; tell whether it does everywhere."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from r1fleet.cache import cache_dir, cache_lock
+from r1fleet.cache import cache_dir
 from r1fleet.errors import HostFailed, Where
+from r1fleet.transport import Session
+from r1fleet.weights import kept
 from r1fleet.weights.cargo import Cargo
 from r1fleet.weights.manifest import Manifest, SealedFile, parse
 from r1fleet.weights.plan import CONTROLLER, ModelPlan
@@ -52,23 +53,34 @@ def _passed_on(plan: ModelPlan, ways: Ways, staging: str, targets: Sequence[str]
 
 
 def _by_controller(plan: ModelPlan, ways: Ways) -> tuple[Manifest, str, Outcomes]:
-    """Fetch into the controller's cache, and bring it from there to the first host."""
+    """Fetch into the controller's cache, and bring it from there to a first host."""
     assert plan.listing is not None
-    cache, path, first = cache_dir("weights"), plan.model.path, plan.waiting[0].host
-    staging = cache / PurePosixPath(_staging(PurePosixPath(path))).name
+    staging = cache_dir("weights") / PurePosixPath(_staging(PurePosixPath(plan.model.path))).name
     session = ways.access.transport.open(ways.options.controller)
     try:
+        kept.give_back_listed(plan.listing, staging)
         done = fetch(session, Request(ways.options.source, plan.listing, str(staging)), ways.observer)
-        kept = cache / done.manifest.digest
-        with cache_lock(f"weights-{done.manifest.digest[:16]}"):
-            shutil.rmtree(kept, ignore_errors=True)  # perhaps a part of it, left by a copy that was cut off
-            staging.rename(kept)
-        (outcome,) = ways.stream(Cargo(done.manifest, str(kept), path), (session, None), [first])
+        outcomes = _handed_over(plan, ways, session, staging, done.manifest)
     finally:
         session.close()
-    if outcome.error is not None:
-        raise outcome.error
-    return done.manifest, first, {first: HostOutcome(first, changed=True)}
+    return done.manifest, next(reversed(outcomes)), outcomes
+
+
+def _handed_over(plan: ModelPlan, ways: Ways, session: Session, staging: Path, manifest: Manifest) -> Outcomes:
+    """Copy what was fetched to the first host that takes it; where none does, the next fetch has it at hand."""
+    outcomes: Outcomes = {}
+    try:
+        with kept.read(manifest.digest):
+            cargo = Cargo(manifest, str(kept.keep(staging, manifest)), plan.model.path)
+            for host in ways.within_reach([row.host for row in plan.waiting]):
+                (outcomes[host],) = ways.stream(cargo, (session, None), [host])
+                if outcomes[host].error is None:
+                    return outcomes
+        errors = [one.error for one in outcomes.values() if one.error is not None]
+        raise next(iter([*errors, *ways.contact.lost.values()]))
+    except BaseException:
+        kept.give_back(manifest.digest, staging)
+        raise
 
 
 class _Handing:

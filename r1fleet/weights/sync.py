@@ -15,10 +15,11 @@ from pathlib import Path, PurePosixPath
 
 from r1fleet.agent import soundness
 from r1fleet.agent.pace import Pace
-from r1fleet.cache import cache_dir, cache_lock
+from r1fleet.cache import cache_dir
 from r1fleet.errors import FleetError, HostFailed, Interrupted, Where
 from r1fleet.events import Observer, Step, ignore
 from r1fleet.transport.protocol import Become, Blob, Call, Reply, Session
+from r1fleet.weights import kept
 from r1fleet.weights.cargo import Cargo
 from r1fleet.weights.manifest import MANIFEST, Manifest, parse
 
@@ -62,7 +63,8 @@ def stream(
     ``rate`` is in bytes a second and host, 0 without limit. Raises HostFailed where the source is unsound.
     """
     copying = _Streaming(cargo, rate, observer)
-    with ThreadPoolExecutor(max(1, min(len(targets), 32))) as pool, copying.ended_with_this():
+    workers = max(1, min(len(targets), 32))
+    with kept.read(cargo.manifest.digest), ThreadPoolExecutor(workers) as pool, copying.ended_with_this():
         held = list(pool.map(copying.held, targets))
         missing = [target for target, outcome in zip(targets, held, strict=True) if outcome is None]
         if missing:
@@ -196,7 +198,7 @@ def _collect(source: Session, become: Become | None, cargo: Cargo, rate: int) ->
     """Return a folder of the cache with the whole content, fetched where it lacks files, and refused where unsound."""
     path, manifest = cargo.folder, cargo.manifest
     folder = cache_dir("weights", manifest.digest)
-    with cache_lock(f"weights-{manifest.digest[:16]}"):
+    with kept.filled(manifest.digest):
         for file in manifest.files:
             here = folder / file.path
             if here.is_file() and here.stat().st_size == file.size and _sha256(here) == file.sha256:
