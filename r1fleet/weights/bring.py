@@ -14,7 +14,7 @@ from r1fleet.status.contact import Access, Contact
 from r1fleet.weights import kept
 from r1fleet.weights.fetching import fetched
 from r1fleet.weights.held import held
-from r1fleet.weights.look import hosts_of, look, relooked
+from r1fleet.weights.look import hosts_of, look, look_again, relooked
 from r1fleet.weights.manifest import Manifest
 from r1fleet.weights.models import Model
 from r1fleet.weights.options import Show, SyncOptions, unseen
@@ -83,7 +83,22 @@ def bring(
                 observer(note)
             return Brought(plan, (), plan.errors)
         with held(contact, list(contact.sessions), options.by), _said_to_stay():
+            if plan.moves:  # another sync may have ended between the look and the lock
+                plan = _looked_again(plan, ways)
             return _carried_out(plan, _Bringing(ways))
+
+
+def _looked_again(plan: SyncPlan, ways: Ways) -> SyncPlan:
+    """Plan anew from what hosts hold by now, and tell what is new."""
+    again, told = look_again(plan, ways), list(_notes(plan))
+    for note in _notes(again):
+        if note not in told:
+            ways.observer(note)
+    _refuse(again)
+    for before, one in zip(plan.models, again.models, strict=True):
+        if before.moves and all(row.state == HOLDS for row in one.rows):
+            ways.observer(Note(f"{one.model.title}: another sync has brought it meanwhile"))
+    return again
 
 
 def _carried_out(plan: SyncPlan, bringing: _Bringing) -> Brought:

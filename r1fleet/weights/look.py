@@ -39,13 +39,24 @@ def look(models: Sequence[Model], ways: Ways) -> SyncPlan:
             f"--on {options.on} is no host of these models", hint=f"it can be controller, {', '.join(known)}"
         )
     told = _tell(models, contact)
-    planned = [_planned(_Looking(one, told, ways), alone=len(models) == 1) for one in models]
-    plan = SyncPlan(tuple(planned), dict(contact.lost))
-    return with_shared(plan, contact, check=options.check) if plan.moves else plan
+    return _whole([_planned(_Looking(one, told, ways), alone=len(models) == 1) for one in models], ways)
+
+
+def look_again(plan: SyncPlan, ways: Ways) -> SyncPlan:
+    """Ask every host once more, now that no other sync changes them; what sources have told is not asked again."""
+    told = _tell([one.model for one in plan.models], ways.contact)
+    return _whole([_planned(_Looking(one.model, told, ways, one), alone=False) for one in plan.models], ways)
+
+
+def _whole(planned: Iterable[ModelPlan], ways: Ways) -> SyncPlan:
+    plan = SyncPlan(tuple(planned), dict(ways.contact.lost))
+    return with_shared(plan, ways.contact, check=ways.options.check) if plan.moves else plan
 
 
 def _planned(looking: _Looking, *, alone: bool) -> ModelPlan:
     """Plan one model; what its source refuses holds up no other."""
+    if looking.before is not None and looking.before.error is not None:
+        return looking.refused(looking.before.error)
     try:
         return looking.plan()
     except FleetError as error:
@@ -73,9 +84,16 @@ def _by_path(host: str, paths: Iterable[str], answer: Answer) -> dict[str, Mappi
 
 
 class _Looking:
-    """One model: who holds it, what it should be, and where that comes from."""
+    """One model: who holds it, what it should be, and where that comes from; ``before`` is an earlier answer."""
 
-    def __init__(self, model: Model, told: Mapping[str, Mapping[str, Mapping[str, Any]]], ways: Ways) -> None:
+    def __init__(
+        self,
+        model: Model,
+        told: Mapping[str, Mapping[str, Mapping[str, Any]]],
+        ways: Ways,
+        before: ModelPlan | None = None,
+    ) -> None:
+        self.before = before
         self._model = model
         self._told = {host.name: told[host.name][model.path] for host in model.hosts}
         self._ways = ways
@@ -148,6 +166,9 @@ class _Looking:
 
     def _listed(self) -> tuple[str, Listing]:
         """Ask the source, from the first place that has a route to it."""
+        before = self.before
+        if before is not None and before.listing is not None and before.origin is not None and before.origin.fetches:
+            return before.origin.host, before.listing
         refused: dict[str, HostUnreachable] = {}
         for name in self._places():
             try:

@@ -35,7 +35,7 @@ from r1fleet.weights import (
     parse,
     within,
 )
-from r1fleet.weights.look import look, relooked
+from r1fleet.weights.look import look, look_again, relooked
 from r1fleet.weights.options import SyncOptions
 from r1fleet.weights.plan import HOLDS, LACKS, SHARES, Origin, Room, problems
 from r1fleet.weights.prepare import Derived, is_prepared, refuse_clashes, weight_of
@@ -218,6 +218,68 @@ def test_ctrl_c_says_what_stays() -> None:
     with pytest.raises(Interrupted, match="what has come stays"):
         bring([model], Access(transport, lambda host: None), ignore, SyncOptions())
     assert [call.args["action"] for _, call in transport.calls if call.module == "fleet_lock"] == ["acquire", "release"]
+
+
+class Overtaken:
+    """Two hosts without a model, of which some get it by another sync before this one has the lock."""
+
+    def __init__(self, *holders: str, room: int = GIB) -> None:
+        self.holders, self.room = holders, room
+        self.transport = FakeTransport(self.answer)
+        self.told: list[Event] = []
+
+    def answer(self, name: str, call: Call) -> Reply:
+        files = [{"path": "a", "size": 1, "sha256": "0" * 64}]
+        if call.module == "fleet_listing":
+            return {"commit": "", "origin": "hf", "files": files, "left_out": []}
+        if call.module == "fleet_lock":
+            return {"acquired": True}
+        locked = self.asked("fleet_lock")
+        found: Reply = {"path": "/srv/m", "room": {"free": self.room if locked else GIB}}
+        if locked and name in self.holders:
+            found["manifest"] = json.dumps({"name": "m", "files": files})
+        return {"folders": [found], "hosts": [name]}
+
+    def asked(self, module: str) -> list[str]:
+        return [name for name, call in self.transport.calls if call.module == module]
+
+    def bring(self) -> Brought:
+        model = Model("org/m", "main", "/srv/m", (A, B), ("serve",))
+        return bring([model], Access(self.transport, lambda host: None), self.told.append, SyncOptions())
+
+
+def test_what_another_sync_has_brought_before_the_lock_was_free_does_not_move_again() -> None:
+    run = Overtaken("a", "b")
+    done = run.bring()
+    assert [(one.host, one.changed, one.error) for one in done.models[0].outcomes] == [
+        ("a", False, None),
+        ("b", False, None),
+    ]
+    assert (run.asked("fleet_listing"), run.asked("fleet_fetch")) == (["a"], [])
+    assert Note("org/m@main: another sync has brought it meanwhile") in run.told
+
+
+def test_what_is_in_the_way_once_the_lock_is_held_is_told_before_a_byte_moves() -> None:
+    run = Overtaken(room=1)
+    with pytest.raises(HostFailed, match="nothing was moved"):
+        run.bring()
+    assert run.asked("fleet_listing") == ["a"]
+    assert len(run.asked("fleet_lock")) == 4  # given back, too
+
+
+def test_what_a_source_has_listed_holds_when_hosts_are_looked_at_again() -> None:
+    run, model = Overtaken("b"), Model("org/m", "main", "/srv/m", (A, B), ("serve",))
+    access = Access(run.transport, lambda host: None)
+    with Contact(access, [A, B]) as contact:
+        ways = Ways(contact, access, ignore, SyncOptions())
+        first = look([model], ways)
+        same = look_again(first, ways)
+        contact.ask("a", "fleet_lock", {})
+        later = look_again(first, ways)
+    assert same == first
+    assert first.models[0].origin == Origin("a", "hf")
+    assert (later.models[0].origin, [row.state for row in later.models[0].rows]) == (Origin("b"), [LACKS, HOLDS])
+    assert run.asked("fleet_listing") == ["a"]
 
 
 def test_storage_that_hosts_share_brings_the_engines_own_option() -> None:
