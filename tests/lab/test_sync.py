@@ -92,7 +92,11 @@ def fleet(lab: Lab, hub: StandInHub, tmp_path: Path) -> Iterator[Fleet]:
     hub.asked.clear()
     yield made
     for host in ("h1", "h2"):
-        ask(lab, host, f"sudo sh -c 'umount {SHELF} 2>/dev/null; rm -rf {SHELF} /var/lib/r1fleet/weights'")
+        ask(
+            lab,
+            host,
+            f"sudo sh -c 'umount {SHELF} 2>/dev/null; rm -rf {SHELF} /var/lib/r1fleet/weights /var/lib/r1fleet/.sync'",
+        )
 
 
 @pytest.fixture
