@@ -25,7 +25,7 @@ from r1fleet.weights.planned import planner
 from r1fleet.weights.sources import parse_source
 from r1fleet.weights.swarm import SwarmSettings
 from r1fleet.weights.transfers import stop_transfers
-from r1fleet.weights.wanted import wanted
+from r1fleet.weights.wanted import Wanted, wanted
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)([kKmMgG]?)")
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -130,7 +130,13 @@ def rate_of(text: str) -> int:
 
 def models_in(fleet: Fleet) -> tuple[Model, ...]:
     """Return the models of a cluster's deployments, on hosts with plain variables."""
-    return models_of(wanted(fleet.plain, lambda host: host.variables))
+    return models_of(wanted_in(fleet))
+
+
+def wanted_in(fleet: Fleet) -> Iterator[Wanted]:
+    """Return what a cluster's deployments want, on hosts with plain variables; errors know their places."""
+    for one in wanted(fleet.inventory, fleet.variables_of):
+        yield replace(one, hosts=tuple(fleet.hosts[host.name] for host in one.hosts))
 
 
 def _jobs(

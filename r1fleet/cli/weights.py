@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated
@@ -12,7 +12,7 @@ import typer
 
 from r1fleet.cli import options
 from r1fleet.cli.fleet import Fleet, Reach, access, fleets
-from r1fleet.cli.sync import models_in
+from r1fleet.cli.sync import wanted_in
 from r1fleet.console import renderer
 from r1fleet.console.interface import Renderer
 from r1fleet.console.text import one_line
@@ -21,7 +21,7 @@ from r1fleet.errors import ExitCode, UsageError
 from r1fleet.events import Note
 from r1fleet.inventory.known import known
 from r1fleet.launch.options import who
-from r1fleet.spec.resolve import WEIGHTS_DIR
+from r1fleet.spec import weights_dir_of
 from r1fleet.status import Contact
 from r1fleet.weights import Entry, Shelf, Verified
 from r1fleet.weights import shelf as shelves
@@ -89,7 +89,7 @@ def verify(
             if model is not None and not wanted and not found.lost:
                 raise UsageError(f"no host of {fleet.inventory.name} keeps {model} sealed", hint="r1fleet weights list")
             looked = shelves.verify(contact, wanted, console)
-            code = max(code, _tell_lost(found, console), *_told(looked, console))
+            code = max(code, _tell_lost(found, console, contact.hosts), *_told(looked, console))
             if take_seal:
                 code = max(code, shelves.unseal(contact, looked, console))
             elif any(one.problems for one in looked):
@@ -108,14 +108,19 @@ def prune(
     output: options.Output = "auto",
     as_json: options.Json = False,
 ) -> int:
-    """Remove folders that no deployment uses, written or running, and unfinished ones untouched for a day."""
+    """Remove folders that no deployment uses, written or running, and unfinished ones untouched for a day.
+
+    All hosts are asked what they use, for they may share storage; --limit says where to remove.
+    """
     reach = Reach(ask_become=ask_become, accept_new=accept_new)
     code = ExitCode.OK
     for fleet in fleets(inventories, reach):
-        with _contact(fleet, reach, limit) as contact, renderer("json" if as_json else output) as console:
+        meant = _meant(fleet, limit)
+        with _contact(fleet, reach, None) as contact, renderer("json" if as_json else output) as console:
             found = _look(fleet, contact)
-            going = shelves.unused(found)
-            code = max(code, _tell_lost(found, console))
+            going = tuple(one for one in shelves.unused(found) if one.host in meant)
+            code = max(code, _tell_lost(found, console, meant))
+            _tell_doubtful(found, console, meant)
             if not going:
                 console(Note(f"{fleet.inventory.name}: nothing to prune"))
                 continue
@@ -123,17 +128,26 @@ def prune(
             if check:
                 continue
             options.confirm(f"remove {len(going)} folders on {fleet.inventory.name}", yes=yes)
-            with held(contact, list(contact.sessions), who()):
+            with held(contact, [name for name in contact.sessions if name in meant], who()):
                 still = {(one.host, one.path) for one in shelves.unused(_look(fleet, contact))}
                 going = tuple(one for one in going if (one.host, one.path) in still)
                 code = max(code, shelves.remove(contact, going, console))
     return int(code)
 
 
-def _tell_lost(found: Shelf, console: Renderer) -> ExitCode:
+def _tell_lost(found: Shelf, console: Renderer, meant: Collection[str]) -> ExitCode:
+    """Tell which hosts did not answer; one that is not meant is no failure."""
     for host, error in found.lost.items():
-        console(Note(error.what, "error", host))
-    return ExitCode.UNREACHABLE if found.lost else ExitCode.OK
+        console(Note(error.what, "error" if host in meant else "warning", host))
+    return ExitCode.UNREACHABLE if any(host in meant for host in found.lost) else ExitCode.OK
+
+
+def _tell_doubtful(found: Shelf, console: Renderer, meant: Collection[str]) -> None:
+    kept = [one for one in shelves.doubtful(found) if one.host in meant]
+    if kept:
+        kinds, lost = ", ".join(dict.fromkeys(one.storage for one in kept)), ", ".join(found.lost)
+        text = f"{len(kept)} folders on storage that hosts can share ({kinds}) stay: {lost} may use them"
+        console(Note(text, "warning"))
 
 
 def _told(looked: Sequence[Verified], console: Renderer) -> Iterator[ExitCode]:
@@ -148,8 +162,8 @@ def _told(looked: Sequence[Verified], console: Renderer) -> Iterator[ExitCode]:
 
 @contextmanager
 def _contact(fleet: Fleet, reach: Reach, limit: str | None) -> Iterator[Contact]:
-    narrowed = fleet.inventory.limit(limit) if limit else fleet.inventory
-    hosts = [host for name, host in fleet.hosts.items() if narrowed.limited is None or name in narrowed.limited]
+    meant = _meant(fleet, limit)
+    hosts = [host for name, host in fleet.hosts.items() if name in meant]
     way = access(reach)
     try:
         with Contact(way, hosts) as contact:
@@ -158,13 +172,18 @@ def _contact(fleet: Fleet, reach: Reach, limit: str | None) -> Iterator[Contact]
         way.transport.close()
 
 
+def _meant(fleet: Fleet, limit: str | None) -> Collection[str]:
+    named = fleet.inventory.limit(limit).limited if limit else None
+    return fleet.hosts if named is None else named
+
+
 def _look(fleet: Fleet, contact: Contact) -> Shelf:
     """List what lies where models are kept; all clusters known here say what they use, for they may share hosts."""
     declared: dict[str, list[str]] = {}
-    for one in (one for each in (fleet, *_others(fleet)) for one in models_in(each)):
-        for name in one.deployments:
-            declared.setdefault(name, []).append(one.path)
-    folders = {name: [str(host.variables.get("weights_dir") or WEIGHTS_DIR)] for name, host in contact.hosts.items()}
+    for one in (one for each in (fleet, *_others(fleet)) for one in wanted_in(each)):
+        declared.setdefault(one.name, []).extend(one.reads)
+    places = {name: host.variables for name, host in fleet.inventory.hosts.items()}
+    folders = {name: [weights_dir_of(host.variables, places=places[name])] for name, host in contact.hosts.items()}
     return shelves.keep(contact, folders, declared)
 
 

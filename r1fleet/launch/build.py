@@ -21,8 +21,8 @@ from r1fleet.launch.sites import refuse_foreign, site_of
 from r1fleet.launch.wanted import bytes_of
 from r1fleet.launch.wants import claim_of, others_of
 from r1fleet.runtimes import HostFile, Image, Process
-from r1fleet.spec import Deployment, deployments, resolve
-from r1fleet.spec.resolve import WEIGHTS_DIR, image_version
+from r1fleet.spec import Deployment, deployments, resolve, weights_dir_of
+from r1fleet.spec.resolve import image_version
 from r1fleet.status.record import folder_of
 from r1fleet.topology import Gang, ModelShape, Node, known_shape, plan_gangs
 from r1fleet.topology.models import as_bf16
@@ -47,7 +47,8 @@ def build(
     model's own config.json, else the table of known models is asked.
     """
     written, hosts, variables = _written(inventory, name, variables_of)
-    deployment = _with_version(resolve(name, written, weights_dir=str(variables.get("weights_dir") or WEIGHTS_DIR)))
+    weights_dir = weights_dir_of(variables, places=hosts[0].variables)
+    deployment = _with_version(resolve(name, written, weights_dir=weights_dir))
     engine = engine_of(deployment.engine)
     known, shape = facts or {}, shape or _known(deployment)
     without = frozenset(host.name for host in hosts if host.name in known and known[host.name].systemd is False)

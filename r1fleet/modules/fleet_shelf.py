@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from typing import Any, Iterator
 
@@ -16,19 +17,25 @@ ARGUMENTS = {
     "action": {"type": "str", "required": True, "choices": ["list", "verify", "unseal", "remove"]},
     "folders": {"type": "list", "elements": "path", "required": True},
     "paths": {"type": "list", "elements": "path", "default": []},
+    "named": {"type": "list", "elements": "str", "default": []},
 }
 LOCAL = True
 CHECK_MODE = False
 
 _CHUNK = 1024 * 1024
 _TELL = 256 * 1024 * 1024
+_DOUBLED = re.compile(r"/(?:\.?/)+")
 
 
 def run(ctx: Context) -> dict[str, Any]:
-    """List every folder below ``folders``; verify, unseal or remove ``paths``, which lie directly in one of them."""
+    """List every folder below ``folders``; verify, unseal or remove ``paths``, which lie directly in one of them.
+
+    A listing says of each path ``named`` that leads into one of the folders by another name where it leads.
+    """
     action, shelves = ctx.args["action"], [os.path.normpath(path) for path in ctx.args["folders"]]
     if action == "list":
-        return {"changed": False, "entries": list(_entries(shelves)), "busy": _words_of_processes(shelves)}
+        told = {"entries": list(_entries(shelves)), "busy": _words_of_processes(shelves)}
+        return dict(told, changed=False, leads=_leads(shelves, ctx.args["named"]))
     paths = [os.path.normpath(path) for path in ctx.args["paths"]]
     for path in paths:
         if os.path.dirname(path) not in shelves:
@@ -52,17 +59,23 @@ def _entries(shelves: list[str]) -> Iterator[dict[str, Any]]:
             names = sorted(os.listdir(shelf))
         except OSError:
             continue
+        storage = _folders.room(shelf)["kind"]
         for name in names:
-            path = os.path.join(shelf, name)
-            if os.path.islink(path):
-                yield {"path": path, "kind": "link", "to": os.readlink(path), "bytes": 0, "touched": 0.0}
-            elif os.path.isdir(path) and _is_ours(name):
-                told, given, touched = _folders.measure(path)
-                partial = name.startswith(".")
-                size = given if partial else told
-                manifest = None if partial else _folders.manifest_text(path)
-                kind = "partial" if partial else "sealed" if manifest else "unsealed"
-                yield {"path": path, "kind": kind, "bytes": size, "touched": touched, "manifest": manifest}
+            row = _entry(os.path.join(shelf, name), name)
+            if row is not None:
+                yield dict(row, storage=storage)
+
+
+def _entry(path: str, name: str) -> dict[str, Any] | None:
+    if os.path.islink(path):
+        return {"path": path, "kind": "link", "to": os.readlink(path), "bytes": 0, "touched": 0.0}
+    if not os.path.isdir(path) or not _is_ours(name):
+        return None
+    told, given, touched = _folders.measure(path)
+    partial = name.startswith(".")
+    manifest = None if partial else _folders.manifest_text(path)
+    kind = "partial" if partial else "sealed" if manifest else "unsealed"
+    return {"path": path, "kind": kind, "bytes": given if partial else told, "touched": touched, "manifest": manifest}
 
 
 def _is_ours(name: str) -> bool:
@@ -82,11 +95,23 @@ def _words_of_processes(shelves: list[str]) -> list[str]:
                 words = stream.read().decode("utf-8", "replace").split("\0")
         except OSError:
             continue
-        for word in words:
+        for word in (_DOUBLED.sub("/", word) for word in words):
             for head in heads:
                 if head in word:
                     found.add(word[word.index(head) :])
     return sorted(found)
+
+
+def _leads(shelves: list[str], named: list[str]) -> dict[str, str]:
+    """Say where named paths lie in a shelf, where a link gives them, or the shelf, another name."""
+    heads = [(os.path.realpath(shelf) + "/", shelf + "/") for shelf in shelves]
+    found = {}
+    for path in named:
+        place = os.path.realpath(path)
+        for head, shelf in heads:
+            if place.startswith(head) and shelf + place[len(head) :] != path:
+                found[path] = shelf + place[len(head) :]
+    return found
 
 
 def _problems(ctx: Context, folder: str) -> list[dict[str, str]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 AUTO: Final = "auto"
 
@@ -13,12 +14,23 @@ EngineName = Literal["sglang", "vllm", "lmdeploy", "deepseek", "transformers", "
 RuntimeName = Literal["docker", "venv", "unsupervised"]
 Accelerator = Literal["nvidia", "vastai", "cpu"]
 
+
+def plain_path(path: str) -> str:
+    """Return the one spelling of an absolute path, by which folders of models are told apart.
+
+    >>> plain_path("//data//weights/./m/")
+    '/data/weights/m'
+    """
+    return "/" + posixpath.normpath(path).lstrip("/")
+
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[int, Field(ge=1)]
 Ways = Literal["auto"] | Annotated[int, Field(ge=1)]
 """How many ways something is divided: a number, or ``auto``."""
 
 AbsolutePath = Annotated[str, Field(pattern=r"^/[^\x00\n]*$")]
+ModelFolder = Annotated[str, Field(pattern=r"^/[^\x00\n$]*$"), AfterValidator(plain_path)]
 Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00\n]*$")]
 Account = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 ArgValue = bool | int | float | str | list[Any] | dict[str, Any]
@@ -92,8 +104,8 @@ class Prepare(_Written):
     ``download`` is filled in: where the download lies, when the engine reads something else.
     """
 
-    folder: AbsolutePath | None = None
-    download: AbsolutePath | None = None
+    folder: ModelFolder | None = None
+    download: ModelFolder | None = None
     bf16: bool = False
     experts: Annotated[int, Field(ge=1)] | None = None
     model_parallel: Annotated[int, Field(ge=1)] | None = None
@@ -118,7 +130,7 @@ class Deployment(_Written):
     accelerator: Accelerator = "nvidia"
     model: Text
     revision: Text = "main"
-    model_path: AbsolutePath | None = None
+    model_path: ModelFolder | None = None
     served_model_name: Text | None = None
     hosts: Text
     replicas: Annotated[int, Field(ge=1)] = 1
@@ -159,6 +171,13 @@ class Deployment(_Written):
         pairs = (volume.split(":") for volume in self.container.volumes)
         brought = [pair[0].rstrip("/") for pair in pairs if len(pair) > 1 and pair[0] == pair[1]]
         return self.venv is not None and any(f"{self.venv}/".startswith(f"{folder}/") for folder in brought)
+
+    @field_validator("model")
+    @classmethod
+    def _plain_where_a_folder(cls, value: str) -> str:
+        if value.startswith("/") and "$" in value:
+            raise ValueError(f"{value!r} must be an absolute path without $")
+        return plain_path(value) if value.startswith("/") else value
 
     @field_validator("devices")
     @classmethod

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from r1fleet.errors import SpecError, Where
-from r1fleet.spec.deployment import Container, Deployment, Job, Prepare, SecretRef, Timeouts
+from r1fleet.spec.deployment import Container, Deployment, Job, Prepare, SecretRef, Timeouts, plain_path
+from r1fleet.spec.resolve import WEIGHTS_DIR
 
 RESERVED = ("weights", "wheelhouses", "home")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\Z")
@@ -69,6 +70,18 @@ def deployments(variables: Mapping[str, Any], *, places: Mapping[str, Any] | Non
     if problems:
         raise SpecErrors(problems)
     return read
+
+
+def weights_dir_of(variables: Mapping[str, Any], *, places: Mapping[str, Any] | None = None) -> str:
+    """Return where models lie, as a host's rendered variables say; ``places`` as for deployments."""
+    written = variables.get("weights_dir") or WEIGHTS_DIR
+    if not isinstance(written, str) or not re.fullmatch(r"/[^\x00\n$]*", written):
+        raise SpecError(
+            f"weights_dir is {_short(written)}; it must be an absolute path",
+            where=_whole(_mapping(places).get("weights_dir")),
+            hint="write where it lies on the hosts, without $ and ~",
+        )
+    return plain_path(written)
 
 
 def _problems(source: Mapping[str, Any], name: object, body: object) -> Iterator[SpecError]:
@@ -153,12 +166,12 @@ def _shape_hint(path: tuple[str, ...]) -> str | None:
     return {
         "engine_version": 'a version is text with dots, like "0.5.23"',
         "log_limit": "a number with m or g, such as 512m; 0 keeps all",
-        "model_path": "write an absolute path",
+        "model_path": "write an absolute path, without $ and ~",
         "venv": "write an absolute path",
         "scripts": "write an absolute path",
         "input": "write an absolute path",
         "prompts": "a prompt is one line of text",
-        "folder": "write an absolute path",
+        "folder": "write an absolute path, without $ and ~",
         "overlay": "write an absolute path",
         "user": "an account's name: lower-case letters, digits, - and _",
     }.get(path[-1])
@@ -191,6 +204,6 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _whole(mapping: Mapping[str, Any]) -> Where | None:
-    where = getattr(mapping, "where", None)
+def _whole(value: object) -> Where | None:
+    where = getattr(value, "where", None)
     return where if isinstance(where, Where) else None

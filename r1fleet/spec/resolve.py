@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from r1fleet.errors import SpecError
-from r1fleet.spec.deployment import Container, Deployment
+from r1fleet.spec.deployment import Container, Deployment, plain_path
 
 WEIGHTS_DIR: Final = "/var/lib/r1fleet/weights"
 VENVS_DIR: Final = "/opt/r1fleet/venvs"
@@ -83,7 +83,7 @@ def model_folder(deployment: Deployment, weights_dir: str) -> str:
         return deployment.model
     folder = deployment.model.replace("/", "--")
     revision = deployment.revision.replace("/", "--")
-    return f"{weights_dir.rstrip('/')}/{folder}@{revision}"
+    return plain_path(f"{weights_dir}/{folder}@{revision}")
 
 
 def image_version(deployment: Deployment) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -13,17 +14,28 @@ from typing import Any, Final
 from r1fleet.errors import ExitCode, FleetError, HostFailed, Where
 from r1fleet.events import Observer, Step
 from r1fleet.status.contact import Contact
-from r1fleet.status.survey import survey
+from r1fleet.status.record import DeploymentRecord
+from r1fleet.status.survey import Survey, survey
 from r1fleet.weights.manifest import MANIFEST, parse
+from r1fleet.weights.plan import NETWORK
 
 SEALED, UNSEALED, PARTIAL, LINK = "sealed", "unsealed", "partial", "link"
 OLD: Final = 24 * 3600
 """For how many seconds an unfinished folder must lie untouched before it may go."""
+Users = dict[str, list[str]]
+"""Who reads, and the texts that may name what."""
+
+_DOUBLED = re.compile(r"/(?:\.?/)+")
+_BACK = re.compile(r"/(?!\.\./)[^/\s]+/\.\.(?=/)")
+_PATHS = re.compile(r"/[^\s\x00\"',:=]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One folder of one host: what it is, how large, and which deployments use it."""
+    """One folder of one host: what it is, how large, and which deployments use it.
+
+    ``storage`` is the kind of file system that it lies on.
+    """
 
     host: str
     path: str
@@ -34,6 +46,7 @@ class Entry:
     revision: str = ""
     digest: str = ""
     leads_to: str = ""
+    storage: str = ""
     users: tuple[str, ...] = ()
 
 
@@ -70,17 +83,22 @@ class Verified:
 
 
 def keep(contact: Contact, folders: Mapping[str, Sequence[str]], declared: Mapping[str, Sequence[str]]) -> Shelf:
-    """List what lies in each host's ``folders``; ``declared`` are the paths that deployments read, by deployment."""
-    asked = {host: {"action": "list", "folders": list(of)} for host, of in folders.items()}
-    answers = contact.ask_all("fleet_shelf", asked)
-    running = _running(contact)
+    """List what lies in each host's ``folders``; ``declared`` are the texts that name it, by deployment.
+
+    A host that does not tell what runs there counts as one that did not answer.
+    """
+    seen = survey(contact, hosts=folders)
+    lost = dict(seen.lost)
+    users = {host: _users(host, declared, seen) for host in folders if host not in lost}
+    asked = {
+        host: {"action": "list", "folders": list(folders[host]), "named": _paths(of)} for host, of in users.items()
+    }
     entries: list[Entry] = []
-    lost: dict[str, FleetError] = {}
-    for host, answer in answers.items():
+    for host, answer in contact.ask_all("fleet_shelf", asked).items():
         if isinstance(answer, FleetError):
             lost[host] = answer
             continue
-        named = {**declared, **running.get(host, {}), "a running process": answer["busy"]}
+        named = {**_led(users[host], answer["leads"]), "a running process": answer["busy"]}
         entries += _used([_entry(host, row) for row in answer["entries"]], named)
     return Shelf(tuple(entries), lost)
 
@@ -89,11 +107,16 @@ def unused(shelf: Shelf, *, now: float | None = None) -> tuple[Entry, ...]:
     """Return what no deployment uses, and unfinished folders that nothing has touched for a day.
 
     What carries no seal was not put there by r1fleet, and stays; so does what another host uses, which may be the same
-    folder on storage that they share.
+    folder on storage that they share, or may use, because it did not answer.
     """
     moment = time.time() if now is None else now
-    used = {one.path for one in shelf.entries if one.users}
-    return tuple(one for one in shelf.entries if one.path not in used and _may_go(one, shelf, moment))
+    return tuple(one for one in _idle(shelf, moment) if not _in_doubt(one, shelf))
+
+
+def doubtful(shelf: Shelf, *, now: float | None = None) -> tuple[Entry, ...]:
+    """Return what stays only because a host that may share it did not answer."""
+    moment = time.time() if now is None else now
+    return tuple(one for one in _idle(shelf, moment) if _in_doubt(one, shelf))
 
 
 def verify(contact: Contact, entries: Iterable[Entry], observer: Observer) -> tuple[Verified, ...]:
@@ -168,21 +191,36 @@ def _progress(observer: Observer, host: str, line: str) -> None:
     observer(Step("verify", "running", row["path"], host, row["done"], row["total"], "bytes"))
 
 
-def _running(contact: Contact) -> dict[str, dict[str, list[str]]]:
-    """Return, of each host, what the deployments launched there read: paths in their settings and commands."""
-    seen = survey(contact)
-    found: dict[str, dict[str, list[str]]] = {}
-    for name in seen.names():
-        record = seen.record(name)
-        for host in record.hosts if record else ():
-            texts = [*(record.settings if record else ()), *(rank.command for rank in (record.ranks if record else ()))]
-            found.setdefault(host, {})[name] = texts
+def _users(host: str, declared: Mapping[str, Sequence[str]], seen: Survey) -> Users:
+    """Return what deployments read there: those declared, and those launched, by their settings and commands."""
+    found = {name: list(texts) for name, texts in declared.items()}
+    for record in _records(host, seen):
+        found[record.name] = [*found.get(record.name, ()), *record.settings, *(rank.command for rank in record.ranks)]
     return found
+
+
+def _records(host: str, seen: Survey) -> Iterator[DeploymentRecord]:
+    """Yield what was launched there: what the host itself keeps, and what others keep that names it."""
+    yield from (view.record for view in seen.hosts[host].deployments if view.record is not None)
+    newest = map(seen.record, seen.names())
+    yield from (record for record in newest if record is not None and host in record.hosts)
+
+
+def _paths(users: Users) -> list[str]:
+    return sorted({path for texts in users.values() for text in texts for path in _PATHS.findall(text)})
+
+
+def _led(users: Users, leads: Mapping[str, str]) -> Users:
+    """Add where the paths lead that are named."""
+    return {
+        who: [*texts, *(leads[path] for path in _paths({who: texts}) if path in leads)] for who, texts in users.items()
+    }
 
 
 def _entry(host: str, row: Mapping[str, Any]) -> Entry:
     state = str(row["kind"])
-    entry = Entry(host, row["path"], state, int(row["bytes"]), float(row["touched"]), leads_to=str(row.get("to") or ""))
+    size, touched, leads_to = int(row["bytes"]), float(row["touched"]), str(row.get("to") or "")
+    entry = Entry(host, row["path"], state, size, touched, leads_to=leads_to, storage=row["storage"])
     if not row.get("manifest"):
         return entry
     try:
@@ -194,11 +232,19 @@ def _entry(host: str, row: Mapping[str, Any]) -> Entry:
 
 def _used(entries: Sequence[Entry], named: Mapping[str, Iterable[str]]) -> Iterator[Entry]:
     """Say of each folder who names it; a link is used by what names it, and makes its target used, too."""
-    texts = {who: list(of) for who, of in named.items()}
+    texts = {who: [_plain(text) for text in of] for who, of in named.items()}
     direct = {one.path: [who for who, of in texts.items() if _reads(of, one.path)] for one in entries}
     for one in entries:
         linked = [who for other in entries if _target(other) == one.path for who in direct[other.path]]
         yield replace(one, users=tuple(dict.fromkeys((*direct[one.path], *linked))))
+
+
+def _plain(text: str) -> str:
+    """Spell the paths in a text as hosts tell them: no doubled slash, no . or .. in them."""
+    text, count = _DOUBLED.sub("/", text), 1
+    while count:
+        text, count = _BACK.subn("", text)
+    return text
 
 
 def _target(one: Entry) -> str:
@@ -219,6 +265,16 @@ def _names(text: str, path: str) -> bool:
             return True
         start = text.find(path, start + 1)
     return False
+
+
+def _idle(shelf: Shelf, now: float) -> Iterator[Entry]:
+    used = {one.path for one in shelf.entries if one.users}
+    return (one for one in shelf.entries if one.path not in used and _may_go(one, shelf, now))
+
+
+def _in_doubt(one: Entry, shelf: Shelf) -> bool:
+    """Tell whether a host that did not answer may use it."""
+    return bool(shelf.lost) and one.storage in NETWORK and one.state != PARTIAL
 
 
 def _may_go(one: Entry, shelf: Shelf, now: float) -> bool:

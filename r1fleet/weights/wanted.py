@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from r1fleet.errors import SpecError
 from r1fleet.inventory import Host, Inventory
-from r1fleet.spec import Deployment, deployments, resolve
+from r1fleet.spec import Deployment, deployments, resolve, weights_dir_of
 from r1fleet.spec.resolve import download_folder
 
 Variables = Callable[[Host], Mapping[str, Any]]
@@ -45,6 +45,14 @@ class Wanted:
         """The download's folder on every host."""
         return download_folder(self.deployment)
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Everything it says that may name a folder of models, its own first."""
+        spec = self.deployment
+        own = (self.path, spec.model_path, spec.prepare.folder)
+        said = map(str, (*spec.args.values(), *spec.env.values()))
+        return tuple(dict.fromkeys(text for text in (*own, *said) if text))
+
 
 def wanted(inventory: Inventory, variables_of: Variables) -> tuple[Wanted, ...]:
     """Read all deployments; a group's first host says what its deployment is."""
@@ -63,6 +71,5 @@ def _wanted(inventory: Inventory, name: str, written: Deployment, variables_of: 
         raise SpecError(f"deployment {name}: inventory {inventory.name} has no hosts in a group {written.hosts}")
     leading = variables_of(members[0])
     deployment = deployments(leading, places=members[0].variables).get(name, written)
-    weights_dir = leading.get("weights_dir")
-    filled = resolve(name, deployment, weights_dir=str(weights_dir)) if weights_dir else resolve(name, deployment)
-    return Wanted(name, filled, members)
+    weights_dir = weights_dir_of(leading, places=members[0].variables)
+    return Wanted(name, resolve(name, deployment, weights_dir=weights_dir), members)

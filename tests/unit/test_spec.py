@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 
 from r1fleet.errors import ExitCode, SpecError, Where
-from r1fleet.spec import Deployment, SpecErrors, deployments, resolve
+from r1fleet.inventory.source import Text
+from r1fleet.spec import Deployment, SpecErrors, deployments, resolve, weights_dir_of
 
+PLACE = Where("fleet.yaml", 3, 1)
 LEAST: dict[str, Any] = {"engine": "vllm", "model": "org/name", "hosts": "gpu"}
 
 
 class Placed(dict[str, Any]):
     """A mapping that knows where its keys stand, as the inventory's reader makes them."""
 
-    where = Where("fleet.yaml", 3, 1)
+    where = PLACE
 
     def at(self, key: object) -> Where:
         return Where("fleet.yaml", 10 + list(self).index(str(key)), 5)
@@ -151,6 +153,36 @@ def test_weights_may_lie_elsewhere() -> None:
     read = resolve("r1", Deployment.model_validate(LEAST), weights_dir="/data/")
 
     assert read.model_path == "/data/org--name@main"
+
+
+def test_folders_of_models_have_one_spelling() -> None:
+    assert resolved(model_path="/data//m/").model_path == "/data/m"
+    assert resolved(model="//data/./models/x/../m").model_path == "/data/models/m"
+    prepared = resolved(prepare={"bf16": True, "folder": "/data/cast/."}).prepare
+    assert (prepared.folder, prepared.download) == ("/data/cast", "/var/lib/r1fleet/weights/org--name@main")
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"model_path": "~/m"}, "model_path cannot be '~/m'"),
+        ({"model_path": "/home/$USER/m"}, "model_path cannot be '/home/$USER/m'"),
+        ({"prepare": {"folder": "/$HOME/m"}}, "prepare.folder cannot be '/$HOME/m'"),
+        ({"model": "/home/$USER/m"}, "model: '/home/$USER/m' must be an absolute path without $"),
+    ],
+)
+def test_a_folder_that_only_its_host_could_spell_out_is_refused(body: dict[str, Any], text: str) -> None:
+    assert text in problem(LEAST | body)
+
+
+def test_where_models_lie_is_told_plainly_or_with_its_place() -> None:
+    assert weights_dir_of({}) == "/var/lib/r1fleet/weights"
+    assert weights_dir_of({"weights_dir": "//data//w/"}) == "/data/w"
+    with pytest.raises(SpecError, match="weights_dir is '~/w'; it must be an absolute path") as caught:
+        weights_dir_of({"weights_dir": "~/w"}, places={"weights_dir": Text("{{ home }}/w", PLACE)})
+    assert caught.value.where == PLACE
+    with pytest.raises(SpecError, match="weights_dir is 7;"):
+        weights_dir_of({"weights_dir": 7})
 
 
 def test_a_model_may_be_named_by_its_folder() -> None:
