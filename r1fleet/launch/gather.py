@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from r1fleet.errors import FleetError, SpecError, Where
 from r1fleet.events import Observer, Step
@@ -26,10 +26,11 @@ def gather(hosts: Iterable[Host], access: Access) -> dict[str, HostFacts]:
     return {host: report.for_plan for host, report in found.items()}
 
 
-def gather_on(contact: Contact, draft: Plan) -> dict[str, Report]:
-    """Ask the open hosts of a draft for everything they can tell; every host must answer."""
+def gather_on(contact: Contact, draft: Plan, members: Collection[str] | None = None) -> dict[str, Report]:
+    """Ask the open hosts for everything they can tell; every one of ``members`` must answer, or of all."""
     wants = {host: want for host in contact.hosts if (want := want_of(draft, host)) is not None}
-    found, lost = reports(contact, wants)
+    found, every = reports(contact, wants)
+    lost = {host: error for host, error in every.items() if members is None or host in members}
     if lost:
         raise lost_hosts(lost)
     return found
@@ -62,12 +63,14 @@ def read_shape(draft: Plan, hosts: Mapping[str, Host], access: Access) -> ModelS
 
 
 def read_shape_on(contact: Contact, draft: Plan) -> ModelShape | None:
-    """Read the model's own config.json over a session that is open to the leader."""
+    """Read the model's own config.json on the leader; on another of its hosts where the leader is left out."""
     if _known(draft):
         return None
     leader, path = draft.gangs[0].leader.host, draft.deployment.model_path
-    told = contact.ask(leader, "fleet_model", {"path": path})
-    where = Where(f"{path}/config.json", host=leader)
+    others = (node.host for gang in draft.gangs for node in gang.nodes)
+    host = next((name for name in (leader, *others) if name in contact.hosts), leader)
+    told = contact.ask(host, "fleet_model", {"path": path})
+    where = Where(f"{path}/config.json", host=host)
     if told.get("problem"):
         raise SpecError(told["problem"], where=where, hint="fetch it again, or correct model_path")
     return shape_of(told["config"], weight_bytes=told["weight_bytes"], where=where) if told["config"] else None

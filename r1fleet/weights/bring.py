@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -19,7 +19,7 @@ from r1fleet.weights.manifest import Manifest
 from r1fleet.weights.models import Model
 from r1fleet.weights.options import Show, SyncOptions, unseen
 from r1fleet.weights.plan import HOLDS, LOST, HostRow, ModelPlan, SyncPlan, problems
-from r1fleet.weights.prepare import Derived, derived_of, holders, make, refuse_clashes, refuse_lack_of_room
+from r1fleet.weights.prepare import Derived, derived_of, each_once, holders, make, refuse_lack_of_room
 from r1fleet.weights.shared import prefetch_note
 from r1fleet.weights.sync import HostOutcome, Synced, read_manifest
 from r1fleet.weights.ways import Ways
@@ -185,33 +185,48 @@ class _Bringing:
         return _stands(plan)
 
     def prepare(self, plan: ModelPlan, synced: Synced) -> Iterator[Synced]:
-        """Make of the download what engines read: on one host, sealed, and from there on all others."""
+        """Make of the download what engines read: on one host of theirs, sealed, and from there on their others.
+
+        A deployment that cannot be planned holds up no other.
+        """
         holding = [outcome.host for outcome in synced.outcomes if outcome.error is None]
         if plan.model.prepared and holding:
             session, become = self._ways.reach(holding[0])
             source = read_manifest(session, plan.model.path, become)
             assert source is not None  # it has just been held against its digest
-            for one in self._wanted(plan.model):
-                yield self._derived(one, source, holding)
+            wanted, refused = self._wanted(plan.model, holding)
+            for one in wanted:
+                yield self._derived(one, source, [host for host in holding if host in one.hosts])
+            for error in refused:
+                raise error
 
     def pending(self, plan: SyncPlan) -> Iterator[Note]:
         """Tell what is still to be linked, and to be made of downloads."""
         for one in plan.models:
             if plan.lacks_link(one):
                 yield Note(f"then the link to {one.model.path}, which is not there, or leads elsewhere")
-            hosts = [row.host for row in one.rows if row.state == HOLDS]
-            for derived in self._wanted(one.model) if one.model.prepared else ():
+            wanted, refused = self._wanted(one.model, self._contact.sessions)
+            for derived in wanted:
+                hosts = [row.host for row in one.rows if row.state == HOLDS and row.host in derived.hosts]
                 if one.moves or not one.manifest or not holders(self._contact, hosts, derived, one.manifest):
                     yield Note(f"then to be made of it: {derived.folder}: {derived.why}")
+            for error in refused:
+                raise error
 
-    def _wanted(self, model: Model) -> tuple[Derived, ...]:
-        """Return what is to be made of a model, each folder once."""
-        if self._ways.options.plan_of is None:
-            return ()
-        found = [derived_of(self._ways.options.plan_of(name, self._contact)) for name in model.prepared]
-        wanted = [one for one in found if one is not None]
-        refuse_clashes(wanted)
-        return tuple({one.folder: one for one in wanted}.values())
+    def _wanted(self, model: Model, near: Collection[str]) -> tuple[tuple[Derived, ...], list[FleetError]]:
+        """Return what is to be made of a model for any of the hosts, and why other deployments cannot be planned."""
+        plan_of, found, refused = self._ways.options.plan_of, list[Derived](), list[FleetError]()
+        meant = [one for one in model.prepared if not set(near).isdisjoint(one.hosts)]
+        for one in meant if plan_of is not None else ():
+            try:
+                derived = derived_of(plan_of(one.deployment, self._contact), one.hosts)
+            except Interrupted:
+                raise
+            except FleetError as error:
+                refused.append(error)
+                continue
+            found += [derived] if derived is not None else []
+        return each_once(found), refused
 
     def _derived(self, one: Derived, source: Manifest, hosts: Sequence[str]) -> Synced:
         held_by = holders(self._contact, hosts, one, source)

@@ -217,7 +217,8 @@ class _Looking:
                 continue
             held = self._held.get(host)
             state = self._state(told, held, digest)
-            needs = 0 if state == HOLDS else max(0, size - int(told.get("staged", 0))) + round(size * self._model.extra)
+            made = round(size * self._model.extra_on(host))
+            needs = 0 if state == HOLDS else max(0, size - int(told.get("staged", 0))) + made
             room = told.get("room") or {}
             yield HostRow(
                 host,

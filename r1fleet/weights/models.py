@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from r1fleet.errors import SpecError, UsageError
 from r1fleet.inventory import Host
+from r1fleet.spec.resolve import OWN_STEPS
 from r1fleet.weights.prepare import is_prepared, weight_of
 from r1fleet.weights.wanted import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What one deployment's hosts read instead of a download; it takes ``weighs`` times the download's room.
+
+    ``folder`` is empty where only a plan knows it.
+    """
+
+    deployment: str
+    hosts: tuple[str, ...]
+    weighs: float
+    folder: str
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """One model's folder: what it holds, which hosts must have it, and which deployments read it.
 
-    ``made`` says that the first host makes it, so that nothing is downloaded. ``prepared`` are the deployments whose
-    engine reads what is made of it, which takes ``extra`` times its room.
+    ``made`` says that the first host makes it, so that nothing is downloaded. ``prepared`` is what is made of it for
+    deployments.
     """
 
     name: str
@@ -27,8 +41,7 @@ class Model:
     deployments: tuple[str, ...]
     engines: tuple[str, ...] = ()
     made: bool = False
-    prepared: tuple[str, ...] = ()
-    extra: float = 0.0
+    prepared: tuple[Making, ...] = ()
 
     @property
     def repository(self) -> bool:
@@ -40,6 +53,11 @@ class Model:
         """The model as a person names it."""
         return f"{self.name}@{self.revision}" if self.repository else self.name
 
+    def extra_on(self, host: str) -> float:
+        """Return how large all is that is made of it for a host, in its own sizes: each folder once."""
+        found = {one.folder or one.deployment: one.weighs for one in self.prepared if host in one.hosts}
+        return sum(found.values())
+
 
 def models_of(asked: Iterable[Wanted]) -> tuple[Model, ...]:
     """Return each model's folder once, with the hosts of all deployments that read it."""
@@ -49,9 +67,10 @@ def models_of(asked: Iterable[Wanted]) -> tuple[Model, ...]:
         made = one.family is not None
         new = Model(spec.model, spec.revision, one.path, one.hosts, (one.name,), (spec.engine,), made)
         if is_prepared(spec):
-            new = replace(new, prepared=(one.name,), extra=weight_of(spec))
+            new = replace(new, prepared=(_making(one),))
         old = found.get(new.path)
         found[new.path] = _joined(old, new) if old else new
+    _refuse_clashes(found)
     return tuple(found.values())
 
 
@@ -71,6 +90,33 @@ def within(models: Iterable[Model], names: Iterable[str]) -> tuple[Model, ...]:
     return tuple(one for one in narrowed if one.hosts)
 
 
+def _making(one: Wanted) -> Making:
+    spec = one.deployment
+    folder = spec.prepare.folder or ("" if spec.engine in OWN_STEPS else str(spec.model_path))
+    return Making(one.name, tuple(host.name for host in one.hosts), weight_of(spec), folder)
+
+
+def _refuse_clashes(models: Mapping[str, Model]) -> None:
+    """Refuse what is made of a model in a folder where that of another is made, or where a download lies."""
+    seen: dict[str, tuple[str, str]] = {}
+    for path, model in models.items():
+        for one in model.prepared:
+            other = models.get(one.folder)
+            if other is not None and (other is model or other.repository or other.made):
+                raise SpecError(
+                    f"deployment {one.deployment} has its model prepared in {one.folder}, where the download of "
+                    f"deployment {other.deployments[0]} lies",
+                    hint="give it another prepare.folder",
+                )
+            name, source = seen.setdefault(one.folder, (one.deployment, path)) if one.folder else ("", path)
+            if source != path:
+                raise SpecError(
+                    f"deployments {name} and {one.deployment} have different models prepared in one folder, "
+                    f"{one.folder}",
+                    hint="give one of them a prepare.folder of its own",
+                )
+
+
 def _joined(old: Model, new: Model) -> Model:
     if (old.name, old.revision) != (new.name, new.revision):
         raise SpecError(
@@ -87,7 +133,6 @@ def _joined(old: Model, new: Model) -> Model:
         deployments=names,
         engines=engines,
         prepared=(*old.prepared, *new.prepared),
-        extra=old.extra + new.extra,
     )
 
 

@@ -15,7 +15,8 @@ def planner(inventory: Inventory, variables_of: Variables) -> PlanOf:
 
     def plan_of(name: str, contact: Contact) -> Plan:
         draft = build(inventory, name, variables_of=variables_of)
-        facts = {host: report.for_plan for host, report in gather_on(contact, draft).items()}
+        told = gather_on(contact, draft, inventory.groups[draft.deployment.hosts].hosts)
+        facts = {host: report.for_plan for host, report in told.items()}
         shape = read_shape_on(contact, draft)
         return build(inventory, name, variables_of=variables_of, facts=facts, shape=shape)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -27,7 +27,7 @@ PlanOf = Callable[[str, Contact], Plan]
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """One folder that is made of a download: the steps that make it, as the host runs them."""
+    """One folder that is made of a download for some hosts: the steps that make it, as each of them could run them."""
 
     deployment: str
     folder: str
@@ -35,6 +35,7 @@ class Derived:
     why: str
     weighs: float
     steps: tuple[Mapping[str, Any], ...]
+    hosts: tuple[str, ...] = ()
 
     def key(self, source: Manifest) -> str:
         """Say of what, and how, it is made: the same again need not be made again."""
@@ -56,8 +57,8 @@ def weight_of(deployment: Deployment) -> float:
     return 1.0 if deployment.engine in OWN_STEPS else 0.0
 
 
-def derived_of(plan: Plan) -> Derived | None:
-    """Turn a plan's preparations into commands for its hosts; None where there are none."""
+def derived_of(plan: Plan, hosts: Sequence[str]) -> Derived | None:
+    """Turn a plan's preparations into commands for the deployment's hosts; None where there are none."""
     steps = plan.preparations
     if not steps:
         return None
@@ -68,19 +69,21 @@ def derived_of(plan: Plan) -> Derived | None:
         command = once(spec, one.command, given)
         row = {"why": one.why, "argv": list(command.argv), "env": dict(command.env)}
         rows.append({**row, "stdin": one.stdin, "files": dict(one.files)})
-    return Derived(plan.name, folder, download, steps[-1].why, weight_of(spec), tuple(rows))
+    return Derived(plan.name, folder, download, steps[-1].why, weight_of(spec), tuple(rows), tuple(hosts))
 
 
-def refuse_clashes(found: Sequence[Derived]) -> None:
-    """Refuse two deployments that make different things in one folder."""
+def each_once(found: Sequence[Derived]) -> tuple[Derived, ...]:
+    """Return each folder once, for the hosts of all its deployments; refuse two that make different things in one."""
     seen: dict[str, Derived] = {}
     for one in found:
-        other = seen.setdefault(one.folder, one)
+        other = seen.get(one.folder, one)
+        seen[one.folder] = replace(other, hosts=tuple(dict.fromkeys((*other.hosts, *one.hosts))))
         if other.steps != one.steps:
             raise SpecError(
                 f"deployments {other.deployment} and {one.deployment} prepare different things in {one.folder}",
                 hint="give one of them a prepare.folder of its own",
             )
+    return tuple(seen.values())
 
 
 def holders(contact: Contact, hosts: Sequence[str], one: Derived, source: Manifest) -> dict[str, Manifest]:

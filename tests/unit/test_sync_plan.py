@@ -38,7 +38,7 @@ from r1fleet.weights import (
 from r1fleet.weights.look import look, look_again, relooked
 from r1fleet.weights.options import SyncOptions
 from r1fleet.weights.plan import HOLDS, LACKS, SHARES, Origin, Room, problems
-from r1fleet.weights.prepare import Derived, is_prepared, refuse_clashes, weight_of
+from r1fleet.weights.prepare import Derived, each_once, is_prepared, weight_of
 from r1fleet.weights.shared import prefetch_note
 from r1fleet.weights.shelf import LINK, PARTIAL, SEALED, UNSEALED, Entry, Shelf, _names, unused
 from r1fleet.weights.swarm import SwarmSettings
@@ -349,10 +349,11 @@ def test_a_cast_is_planned_as_bf16_without_blocks() -> None:
 
 
 def test_two_deployments_do_not_prepare_different_things_in_one_folder() -> None:
-    one = Derived("one", "/w/m-vacc", "/w/m", "compile", 1.0, ({"argv": ["a"]},))
-    refuse_clashes([one, replace(one, deployment="two")])
+    one = Derived("one", "/w/m-vacc", "/w/m", "compile", 1.0, ({"argv": ["a"]},), ("a", "b"))
+    two = replace(one, deployment="two", hosts=("b", "c"))
+    assert each_once([one, two]) == (replace(one, hosts=("a", "b", "c")),)
     with pytest.raises(SpecError, match="one and two prepare different things"):
-        refuse_clashes([one, replace(one, deployment="two", steps=({"argv": ["b"]},))])
+        each_once([one, replace(two, steps=({"argv": ["b"]},))])
 
 
 def test_a_step_runs_in_the_image_where_the_engine_does() -> None:
