@@ -216,8 +216,9 @@ class _Bringing:
     def _wanted(self, model: Model, near: Collection[str]) -> tuple[tuple[Derived, ...], list[FleetError]]:
         """Return what is to be made of a model for any of the hosts, and why other deployments cannot be planned."""
         plan_of, found, refused = self._ways.options.plan_of, list[Derived](), list[FleetError]()
-        meant = [one for one in model.prepared if not set(near).isdisjoint(one.hosts)]
-        for one in meant if plan_of is not None else ():
+        if plan_of is None:
+            return (), refused
+        for one in [one for one in model.prepared if not set(near).isdisjoint(one.hosts)]:
             try:
                 derived = derived_of(plan_of(one.deployment, self._contact), one.hosts)
             except Interrupted:

@@ -106,7 +106,7 @@ def _refuse_clashes(models: Mapping[str, Model]) -> None:
                 raise SpecError(
                     f"deployment {one.deployment} has its model prepared in {one.folder}, where the download of "
                     f"deployment {other.deployments[0]} lies",
-                    hint="give it another prepare.folder",
+                    hint="give it another prepare.folder; a deployment that reads the result names that as its model",
                 )
             name, source = seen.setdefault(one.folder, (one.deployment, path)) if one.folder else ("", path)
             if source != path:

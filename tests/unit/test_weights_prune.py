@@ -52,7 +52,14 @@ class Hosts:
         return {"entries": rows, "busy": self.busy.get(host, []), "leads": leads}
 
     def _state(self, host: str) -> Reply:
-        rest = {"problem": "", "current": None, "lock": None, "generations": 1, "ranks": [], "gangs": []}
+        rest: dict[str, Any] = {
+            "problem": "",
+            "current": None,
+            "lock": None,
+            "generations": 1,
+            "ranks": [],
+            "gangs": [],
+        }
         plans = [self.launched[host]] if host in self.launched else []
         return {**QUIET, "deployments": [{"name": plan["name"], "plan": plan, **rest} for plan in plans]}
 
