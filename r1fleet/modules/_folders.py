@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 from typing import Any
 
 MANIFEST = ".r1fleet-manifest.json"
 LONGEST = 64 * 1024 * 1024
 _BLOCK = 512
+_GONE = re.compile(r"^\.gone(-\d+)?\.part$")
 
 
 def manifest_text(folder: str) -> str | None:
@@ -21,6 +24,22 @@ def manifest_text(folder: str) -> str | None:
 
 def staged_for(path: str) -> list[str]:
     """List the folders beside ``path`` where what shall become it is staged."""
+    return [one for one in _parts(path) if not _is_gone(path, one)]
+
+
+def gone_of(path: str) -> list[str]:
+    """List what is left of folders that had the name ``path`` and were to be removed."""
+    return [one for one in _parts(path) if _is_gone(path, one)]
+
+
+def free_gone(path: str) -> str:
+    """Return a name beside ``path`` for what is to be removed, so that nothing takes it for staged."""
+    parent, name = os.path.split(path)
+    names = (".%s.gone%s.part" % (name, "-%d" % number if number else "") for number in itertools.count())
+    return next(one for one in (os.path.join(parent, each) for each in names) if not os.path.lexists(one))
+
+
+def _parts(path: str) -> list[str]:
     parent, name = os.path.split(path)
     head = ".%s." % name
     try:
@@ -28,6 +47,10 @@ def staged_for(path: str) -> list[str]:
     except OSError:
         return []
     return [os.path.join(parent, one) for one in names if one.startswith(head) and one.endswith(".part")]
+
+
+def _is_gone(path: str, part: str) -> bool:
+    return bool(_GONE.match(os.path.basename(part)[len(os.path.basename(path)) + 1 :]))
 
 
 def measure(folder: str) -> tuple[int, int, float]:

@@ -31,7 +31,7 @@ def fetched(plan: ModelPlan, ways: Ways) -> tuple[Manifest, str, Outcomes]:
     targets = [] if ways.options.is_small(plan.size) else others
     staging = _staging(PurePosixPath(plan.model.path))
     manifest, outcomes = _passed_on(plan, ways, staging, targets)
-    ways.publish(host, staging, plan.model.path)
+    ways.publish(host, manifest, staging, plan.model.path)
     return manifest, host, {host: HostOutcome(host, changed=True), **outcomes}
 
 

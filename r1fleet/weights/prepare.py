@@ -17,6 +17,7 @@ from r1fleet.runtimes.once import once
 from r1fleet.spec import Deployment
 from r1fleet.spec.resolve import OWN_STEPS, download_folder
 from r1fleet.status.contact import Contact
+from r1fleet.weights.cargo import publication
 from r1fleet.weights.manifest import MANIFEST, Manifest, parse
 from r1fleet.weights.room import SPARE, spell
 
@@ -136,10 +137,10 @@ def make(contact: Contact, host: str, one: Derived, source: Manifest, observer: 
     if isinstance(reply, FleetError):
         observer(Step(STEP, "failed", one.why, host))
         raise HostFailed(f"{one.folder} was not made: {reply.what}", where=Where(host=host), hint=reply.hint)
-    publish = {"staged": staging, "target": one.folder, "manifest": MANIFEST, "verified": True}
-    contact.ask(host, "fleet_publish", publish)
+    manifest = parse(reply["manifest"], Where(path=one.folder, host=host))
+    contact.ask(host, "fleet_publish", {**publication(manifest, staging, one.folder), "verified": True})
     observer(Step(STEP, "done", f"{one.why}: {one.folder}", host))
-    return parse(reply["manifest"], Where(path=one.folder, host=host))
+    return manifest
 
 
 def _told(observer: Observer, host: str, line: str) -> None:

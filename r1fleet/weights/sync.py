@@ -20,7 +20,7 @@ from r1fleet.errors import FleetError, HostFailed, Interrupted, Where
 from r1fleet.events import Observer, Step, ignore
 from r1fleet.transport.protocol import Become, Blob, Call, Reply, Session
 from r1fleet.weights import kept
-from r1fleet.weights.cargo import Cargo
+from r1fleet.weights.cargo import Cargo, publication
 from r1fleet.weights.manifest import MANIFEST, Manifest, parse
 
 STEP = "weights"
@@ -119,7 +119,7 @@ class _Streaming:
         try:
             sent = _Sent(self._rate, lambda done: self._tell(target.name, done, time.monotonic() - begun))
             self._checked(target, self._copy(become, sent))
-            given = {"staged": self._cargo.staging, "target": self._cargo.place, "manifest": MANIFEST}
+            given = publication(self._cargo.manifest, self._cargo.staging, self._cargo.place)
             self._checked(target, Call("fleet_publish", given, become=become))
         except FleetError as error:
             return self._ended(HostOutcome(target.name, error=error), time.monotonic() - begun)

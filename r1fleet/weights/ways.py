@@ -9,8 +9,8 @@ from r1fleet.errors import FleetError, HostFailed, HostUnreachable, Interrupted,
 from r1fleet.events import Observer
 from r1fleet.status.contact import Access, Contact
 from r1fleet.transport import Become, Call, Session
-from r1fleet.weights.cargo import Cargo
-from r1fleet.weights.manifest import MANIFEST, Manifest
+from r1fleet.weights.cargo import Cargo, publication
+from r1fleet.weights.manifest import Manifest
 from r1fleet.weights.members import members_of
 from r1fleet.weights.options import SyncOptions
 from r1fleet.weights.swarm import Swarm
@@ -68,10 +68,10 @@ class Ways:
         others = [found[host] for host in targets]
         return Swarm(cargo, found[source], others, self.options.swarm, self.observer)
 
-    def publish(self, host: str, staged: str, path: str) -> None:
+    def publish(self, host: str, manifest: Manifest, staged: str, path: str) -> None:
         """Give what a fetch has verified its name."""
         session, become = self.reach(host)
-        given = {"staged": staged, "target": path, "manifest": MANIFEST, "verified": True}
+        given = {**publication(manifest, staged, path), "verified": True}
         call = Call("fleet_publish", given, become=become)
         try:
             reply = session.run(call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from typing import Any
@@ -36,6 +37,7 @@ from r1fleet.weights import (
     within,
 )
 from r1fleet.weights.look import look, look_again, relooked
+from r1fleet.weights.manifest import Manifest
 from r1fleet.weights.options import SyncOptions
 from r1fleet.weights.plan import HOLDS, LACKS, SHARES, Origin, Room, problems
 from r1fleet.weights.prepare import Derived, each_once, is_prepared, weight_of
@@ -375,9 +377,12 @@ def test_a_host_that_rebooted_while_others_received_still_publishes() -> None:
 
     transport = FakeTransport(answer)
     access = Access(transport, lambda host: None)
+    manifest = Manifest("m", (), "{}")
     with Contact(access, [A]) as contact:
-        Ways(contact, access, ignore, SyncOptions()).publish("a", "/w/.m.part", "/w/m")
+        Ways(contact, access, ignore, SyncOptions()).publish("a", manifest, "/w/.m.part", "/w/m")
     assert [call.module for _, call in transport.calls] == ["fleet_publish", "fleet_publish"]
+    wanted = hashlib.sha256(manifest.text.encode()).hexdigest()
+    assert {call.args["sha256"] for _, call in transport.calls} == {wanted}
 
 
 @pytest.mark.parametrize(("text", "rate"), [("", 0), ("500M", 500_000_000), ("1.5g", 1_500_000_000), ("7", 7)])

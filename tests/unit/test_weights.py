@@ -30,6 +30,7 @@ from r1fleet.transport import Become, Call, Completed, Reply
 from r1fleet.transport.wire import Wire
 from r1fleet.weights import MANIFEST, HostOutcome, parse, read_manifest, stream
 from r1fleet.weights.cargo import Cargo
+from tests.invoking import well
 
 PATH = "/weights/org--model@main"
 PLACES = ("path", "src", "dest", "staged", "target")
@@ -169,15 +170,13 @@ def test_a_published_folder_takes_the_place_of_what_was_there(
     for folder in (staged, elsewhere):
         folder.mkdir()
     (staged / "new").write_bytes(b"new")
-    (staged / MANIFEST).write_text(
-        json.dumps({"files": [{"path": "new", "sha256": hashlib.sha256(b"new").hexdigest()}]})
-    )
+    given = published(staged, target, "new")
     (elsewhere / "old").touch()
     target.symlink_to(elsewhere) if kind == "link" else elsewhere.rename(target)
     if not exchanges:
         monkeypatch.setattr(fleet_publish, "_exchange", lambda *_: False)
 
-    fleet_publish.run(Context({"staged": str(staged), "target": str(target), "manifest": MANIFEST}))
+    fleet_publish.run(Context(given))
 
     assert {path.name for path in target.iterdir()} == {"new", MANIFEST}
     assert {path.name for path in tmp_path.iterdir()} == {"model"} | ({"elsewhere"} if kind == "link" else set())
@@ -187,9 +186,8 @@ def test_what_was_there_comes_back_where_the_new_one_cannot_take_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staged, target = tmp_path / ".model.part", tmp_path / "model"
-    for folder in (staged, target):
-        folder.mkdir()
-        (folder / MANIFEST).write_text('{"files": []}')
+    target.mkdir()
+    given = published(staged, target)
     (target / "old").touch()
     rename = os.rename
 
@@ -201,8 +199,62 @@ def test_what_was_there_comes_back_where_the_new_one_cannot_take_its_place(
     monkeypatch.setattr(fleet_publish, "_exchange", lambda *_: False)
     monkeypatch.setattr(os, "rename", failing)
     with pytest.raises(ModuleFailed, match="Input/output error"):
-        fleet_publish.run(Context({"staged": str(staged), "target": str(target), "manifest": MANIFEST}))
+        fleet_publish.run(Context(given))
     assert (target / "old").exists()
+
+
+def published(staged: Path, target: Path, *names: str) -> dict[str, Any]:
+    """Stage and seal files that hold their own names; return what fleet_publish is asked for them."""
+    staged.mkdir(exist_ok=True)
+    for name in names:
+        (staged / name).write_text(name)
+    rows = [{"path": name, "sha256": hashlib.sha256(name.encode()).hexdigest()} for name in names]
+    (staged / MANIFEST).write_text(json.dumps({"files": rows}))
+    sha256 = hashlib.sha256((staged / MANIFEST).read_bytes()).hexdigest()
+    return {"staged": str(staged), "target": str(target), "manifest": MANIFEST, "sha256": sha256}
+
+
+@pytest.mark.parametrize("cut", ["at the removal", "within it", "before the old one was put aside"])
+def test_a_publish_that_is_asked_twice_does_not_bring_back_what_was_there(
+    tmp_path: Path, cut: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged, target = tmp_path / ".model.fetch.part", tmp_path / "model"
+    published(target, target, "old", "older")
+    given = {**published(staged, target, "new"), "verified": True}
+    with monkeypatch.context() as patched:
+        patched.setattr(fleet_publish, "_remove", lambda path: None)  # the connection was lost, and the agent with it
+        assert fleet_publish.run(Context(given))["changed"]
+    gone = tmp_path / ".model.gone.part"
+    assert {path.name for path in tmp_path.iterdir()} == {"model", gone.name}
+    if cut == "within it":
+        (gone / "old").unlink()
+    elif cut == "before the old one was put aside":
+        gone.rename(staged)
+
+    assert not fleet_publish.run(Context(given))["changed"]
+
+    assert {path.name for path in target.iterdir()} == {"new", MANIFEST}
+    assert not gone.exists()
+
+
+def test_a_publish_takes_no_folder_but_the_one_that_it_is_for(tmp_path: Path) -> None:
+    staged, target = tmp_path / ".model.fetch.part", tmp_path / "model"
+    given = published(staged, target, "new")
+    published(staged, target, "other")
+    with pytest.raises(ModuleFailed, match=r"\.model\.fetch\.part does not hold what was to be published"):
+        fleet_publish.run(Context(given))
+    assert not target.exists()
+
+
+def test_what_is_left_of_a_folder_that_was_replaced_counts_as_partial_and_goes_with_the_next(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    (tmp_path / ".model.gone.part").mkdir()
+    (tmp_path / ".model.gone.part" / "left").write_bytes(b"x" * 5000)
+    (entry,) = well("fleet_shelf", action="list", folders=[str(tmp_path)])["entries"]
+    (folder,) = well("fleet_weights", paths=[str(target)])["folders"]
+    assert (entry["kind"], folder["staged"]) == ("partial", 0)
+    fleet_publish.run(Context(published(tmp_path / ".model.fetch.part", target, "new")))
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_files_that_were_staged_before_do_not_travel_again(hosts: list[FolderHost]) -> None:

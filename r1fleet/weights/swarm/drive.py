@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from r1fleet.errors import FleetError, HostFailed, HostUnreachable, Where
 from r1fleet.events import Note, Observer, Step
 from r1fleet.transport.protocol import Reply
-from r1fleet.weights.cargo import Cargo
+from r1fleet.weights.cargo import Cargo, publication
 from r1fleet.weights.manifest import MANIFEST
 from r1fleet.weights.swarm.ground import Ground
 from r1fleet.weights.swarm.handout import Handout
@@ -157,10 +157,8 @@ class Drive:
         self._party.ask("end", {self._source: {}})
         closing = {"folder": staged, "manifest": {"name": MANIFEST, "text": manifest.text}}
         closed = self._party.ask("close", dict.fromkeys(self._running(), closing))
-        given = {
-            host: {"staged": staged, "target": cargo.place, "manifest": MANIFEST, "records": told["records"]}
-            for host, told in self._sound(closed)
-        }
+        named = publication(manifest, staged, cargo.place)
+        given = {host: {**named, "records": told["records"]} for host, told in self._sound(closed)}
         for host, _ in self._sound(self._party.run("fleet_publish", given)):
             self._done(host)
         self._party.ask("end", {host: {} for host in self._targets})
