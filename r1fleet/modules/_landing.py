@@ -43,10 +43,10 @@ class Landing:
 
     def __enter__(self) -> Landing:
         self._adopt()
+        self._leave_shared()
         self._descriptor = os.open(self.path, _OPEN, 0o644)
         self._begin()
-        found = os.fstat(self._descriptor)
-        if found.st_size > self.job.size or found.st_nlink > 1:
+        if os.fstat(self._descriptor).st_size > self.job.size:
             self.restart()
         for chunk in iter(lambda: os.read(self._descriptor, _CHUNK), b""):
             self._count(chunk)
@@ -118,6 +118,14 @@ class Landing:
             if known and not os.path.exists(self.path) and os.lstat(self._target).st_size == self.job.size:
                 os.rename(self._target, self.path)
         except OSError:
+            return
+
+    def _leave_shared(self) -> None:
+        """Begin anew where a fetch was ended while it read a file that is another's, too, and perhaps read-only."""
+        try:
+            if os.lstat(self.path).st_nlink > 1:
+                os.unlink(self.path)
+        except FileNotFoundError:
             return
 
     def _link(self, source: str) -> bool:

@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ import pytest
 from r1fleet.agent.outcome import ModuleFailed
 from r1fleet.errors import ExitCode, FleetError, HostFailed
 from r1fleet.modules._folder_source import Place, rows
+from r1fleet.modules._hub_rows import WORK
+from r1fleet.modules._landing import Job, Landing
 from r1fleet.weights import MANIFEST
 from r1fleet.weights.sources import MissingFiles, Source
 from tests.hubs import MODEL, Fetching, shard, tiny
@@ -49,6 +53,16 @@ def refusal(fetching: Fetching, source: Source) -> FleetError:
         fetching.fetch(source=source)
     assert refused.value.hint
     return refused.value
+
+
+@contextmanager
+def not_as_root() -> Iterator[None]:
+    """Be a user whom the system refuses something."""
+    os.seteuid(os.getuid() or 65534)
+    try:
+        yield
+    finally:
+        os.seteuid(os.getuid())
 
 
 def test_a_plain_folder_is_taken_whole_without_what_downloaders_leave(fetching: Fetching, tmp_path: Path) -> None:
@@ -109,13 +123,9 @@ def test_a_folder_that_this_user_may_not_read_is_named_and_not_left_out() -> Non
         write(folder, {"config.json": b"{}", "deep/tokenizer.json": b"{}"})
         folder.chmod(0o755)
         (folder / "deep").chmod(0)
-        os.seteuid(os.getuid() or 65534)  # root may read everything
-        try:
-            with pytest.raises(ModuleFailed, match="deep cannot be read by this user"):
-                rows(Place(made, ""), MODEL)
-        finally:
-            os.seteuid(os.getuid())
-            (folder / "deep").chmod(0o755)
+        with not_as_root(), pytest.raises(ModuleFailed, match="deep cannot be read by this user"):
+            rows(Place(made, ""), MODEL)
+        (folder / "deep").chmod(0o755)
 
 
 def test_a_file_that_its_cache_knows_by_another_hash_is_refused(fetching: Fetching, tmp_path: Path) -> None:
@@ -150,6 +160,22 @@ def test_a_big_file_on_the_same_disk_is_not_written_twice(fetching: Fetching, tm
     done = fetching.fetch(source=source)
     assert done.moved <= 2
     assert (fetching.staging / "model.safetensors").read_bytes() == big
+
+
+def test_a_read_only_file_that_was_linked_by_a_fetch_that_was_ended_is_begun_anew() -> None:
+    job = Job("model.safetensors", 5, "", "")
+    with tempfile.TemporaryDirectory() as made:
+        folder, source = Path(made), Path(made) / "source"
+        folder.chmod(0o777)
+        with not_as_root():
+            source.write_bytes(b"bytes")
+            source.chmod(0o444)
+            (folder / WORK).mkdir()
+            os.link(source, folder / WORK / job.key)
+            with Landing(made, job) as landing:
+                assert landing.have == 0
+                landing.write(b"other")
+        assert source.read_bytes() == b"bytes"
 
 
 def test_a_damaged_big_file_is_refused_and_stays_as_it_is(fetching: Fetching, tmp_path: Path) -> None:
