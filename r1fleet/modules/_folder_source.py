@@ -206,6 +206,14 @@ class Folder:
         found = self._place(job)
         return found is not None and job.size >= BIG and os.stat(found).st_dev == os.stat(staging).st_dev
 
+    def stamped(self, job: Job) -> Job:
+        """Mark a file of which no hash is known by what changes when another one takes its place."""
+        found = None if job.sha256 or job.git else self._place(job)
+        if found is None:
+            return job
+        about = os.stat(found)
+        return job._replace(stamp="%d %d" % (about.st_mtime_ns, about.st_ino))
+
     def take(self, landing: Landing) -> None:
         """Share the blocks of the file, or copy it, and check it."""
         job = landing.job
@@ -217,9 +225,11 @@ class Folder:
         else:
             self._copy(source, landing)
         difference = landing.differs()
+        todo = "remove that file and download it again: it is damaged, or of another version"
+        if not difference and job.stamp and self.stamped(job) != job:
+            difference, todo = "has changed while it was read", "run it again once nothing writes to it any more"
         if difference and not self._stop():
             landing.restart()
-            todo = "remove that file and download it again: it is damaged, or of another version"
             raise Refused("hash", "%s %s" % (source, difference), todo)
 
     def _copy(self, source: str, landing: Landing) -> None:

@@ -17,17 +17,19 @@ _OPEN = os.O_RDWR | os.O_CREAT
 
 
 class Job(NamedTuple):
-    """One file of the listing."""
+    """One file of the listing; a ``stamp`` tells versions apart where the source knows no hash."""
 
     path: str
     size: int
     sha256: str
     git: str
+    stamp: str = ""
 
     @property
     def key(self) -> str:
         """Name this content at this path, so that what has come of another version is never taken for it."""
-        return hashlib.sha256("\0".join((self.path, str(self.size), self.sha256, self.git)).encode()).hexdigest()[:24]
+        parts = (self.path, str(self.size), self.sha256, self.git, *filter(None, (self.stamp,)))
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
 class Landing:

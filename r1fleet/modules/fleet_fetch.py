@@ -49,6 +49,7 @@ def run(ctx: Context) -> dict[str, Any]:
         ctx.fail(text, reason="listing", hint="nothing was fetched: take another source")
     with _staging.Staging(ctx.args["staging"]) as staging:
         work = _Work(ctx, staging)
+        jobs = work.told_apart(jobs)
         work.run(sorted(jobs, key=lambda job: job.size))
         manifest = staging.seal(jobs, ctx.args["model"], ctx.args["commit"], ctx.args["origin"])
     return {"changed": bool(work.fetched), "manifest": manifest, "moved": work.moved}
@@ -76,6 +77,10 @@ class _Work:
     def moved(self) -> int:
         """Bytes that have come in this run."""
         return sum(landing.moved for landing in self._landings)
+
+    def told_apart(self, jobs: list[Job]) -> list[Job]:
+        """Let nothing that has come of an older version of a folder's file count for it."""
+        return [self._folder.stamped(job) for job in jobs] if self._folder else jobs
 
     def run(self, jobs: list[Job]) -> None:
         """Fetch all files or fail; what has come stays."""

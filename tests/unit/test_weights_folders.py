@@ -14,7 +14,8 @@ import pytest
 
 from r1fleet.agent.outcome import ModuleFailed
 from r1fleet.errors import ExitCode, FleetError, HostFailed
-from r1fleet.modules._folder_source import Place, rows
+from r1fleet.modules._folder_source import Folder, Place, rows
+from r1fleet.modules._hub_refusals import Refused
 from r1fleet.modules._hub_rows import WORK
 from r1fleet.modules._landing import Job, Landing
 from r1fleet.weights import MANIFEST
@@ -192,6 +193,30 @@ def test_a_folder_that_was_taken_already_is_not_read_again(fetching: Fetching, t
     first = fetching.fetch(source=source)
     again = fetching.fetch(source=source)
     assert (again.moved, again.manifest.digest) == (0, first.manifest.digest)
+
+
+def test_no_part_of_an_older_version_counts_where_a_folder_tells_no_hashes(fetching: Fetching, tmp_path: Path) -> None:
+    source = write(tmp_path / "R1", {"config.json": b'{"a": 1}', "model.safetensors": shard(3_000_000, 1)})
+    fetching.fetch(source=source)
+    kept = fetching.staging / WORK / "complete"
+    row = next(json.loads(line) for line in kept.read_text().splitlines() if '"model.safetensors"' in line)
+    (fetching.staging / "model.safetensors").rename(fetching.staging / WORK / row["key"])
+    os.truncate(fetching.staging / WORK / row["key"], 1_000_000)  # as if it had been ended there
+
+    newer = {"config.json": b'{"a": 2}', "model.safetensors": shard(3_000_000, 2)}
+    write(tmp_path / "R1", newer)
+    fetching.fetch(source=source)
+    assert fetching.held() == newer
+
+
+def test_a_file_that_is_written_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "R1", {"config.json": b"old!"})
+    folder = Folder(str(tmp_path / "R1"), lambda: False)
+    job = folder.stamped(Job("config.json", 4, "", ""))
+    (tmp_path / WORK).mkdir()
+    write(tmp_path / "R1", {"config.json": b"new!"})
+    with Landing(str(tmp_path), job) as landing, pytest.raises(Refused, match="has changed while it was read"):
+        folder.take(landing)
 
 
 def test_big_files_are_dropped_in_by_hand(fetching: Fetching, tmp_path: Path) -> None:
