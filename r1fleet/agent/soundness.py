@@ -36,9 +36,7 @@ def problems(folder: str) -> Iterator[str]:
 
 def faults(folder: str) -> Iterator[Fault]:
     """Yield what is wrong with a folder, file by file."""
-    names = sorted(
-        os.path.relpath(os.path.join(place, name), folder) for place, _, found in os.walk(folder) for name in found
-    )
+    names = sorted(_names(folder))
     for name in names:
         path = os.path.join(folder, name)
         if os.path.islink(path) and not os.path.exists(path):
@@ -50,6 +48,14 @@ def faults(folder: str) -> Iterator[Fault]:
     for name in names:
         if name.endswith(_INDEX) and os.sep not in name:
             yield from of_index(os.path.join(folder, name), name, lambda shard: _is_file(folder, shard))
+
+
+def _names(folder: str) -> Iterator[str]:
+    """Yield the files, without those in hidden folders: tools leave there what no engine reads."""
+    for place, folders, found in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in found:
+            yield os.path.relpath(os.path.join(place, name), folder)
 
 
 def of_file(path: str, name: str) -> Optional[Fault]:

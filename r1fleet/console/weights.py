@@ -63,6 +63,8 @@ def _way(one: ModelPlan) -> str:
     spread = f", then to {others} other host{'s' if others > 1 else ''}" if others else ""
     if one.origin.fetches:
         where = "this controller" if one.origin.host == "localhost" else one.origin.host
+        if one.listing is not None and one.listing.in_place:
+            return f"sealed where it lies on {where}{spread}"
         return f"fetched from {one.origin.source} on {where}{spread}"
     return f"from {one.origin.host}, which holds it, to {others} host{'s' if others > 1 else ''}"
 

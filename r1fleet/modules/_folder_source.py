@@ -73,6 +73,35 @@ def rows(place: Place, model: str) -> tuple[list[dict[str, Any]], list[str]]:
     return taken, left_out
 
 
+def is_target(place: Place, target: str) -> bool:
+    """Tell whether a folder is the very one that the model is to have; refuse one that would be replaced with it.
+
+    A target that is a link is replaced itself, and what it leads to stays.
+    """
+    if not target or os.path.islink(target):
+        return False
+    folder, own = os.path.realpath(place.folder), os.path.realpath(target)
+    if folder.startswith(own + "/"):
+        text = "%s lies inside %s, which is replaced when the model is brought there" % (place.folder, target)
+        raise _refused(text, "move it elsewhere, and name it there")
+    return folder == own
+
+
+def refuse_links(place: Place, taken: list[dict[str, Any]]) -> None:
+    """Refuse to seal a folder where it lies that has links: what they lead to may change or go."""
+    links = [row["path"] for row in taken if os.path.islink(os.path.join(place.folder, row["path"]))]
+    if links:
+        more = " and %d more are links" % (len(links) - 1) if len(links) > 1 else " is a link"
+        text = "%s cannot be sealed where it lies: %s%s" % (place.folder, links[0], more)
+        raise _refused(text, "move the folder elsewhere and name it there: what its links lead to is taken")
+
+
+def beside(place: Place) -> list[str]:
+    """Return what tools have left in a folder."""
+    names = (*_LEFTOVERS, *_NOTES)
+    return [one for one in names if one != MANIFEST and os.path.lexists(os.path.join(place.folder, one))]
+
+
 def _snapshot(repository: str, model: str, revision: str) -> Place:
     try:
         with open(os.path.join(repository, "refs", revision), encoding="utf-8") as stream:

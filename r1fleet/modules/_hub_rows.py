@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import os
 from typing import Any, Iterable, Iterator
 
@@ -29,6 +30,12 @@ def without_doubles(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], l
     names = (*DOUBLES, "pytorch_model.bin.index.json")
     left = {row["path"] for row in rows if any(fnmatch.fnmatchcase(row["path"], name) for name in names)}
     return [row for row in rows if row["path"] not in left], sorted(left)
+
+
+def manifest_of(rows: list[dict[str, Any]], model: str, commit: str, origin: str, **more: Any) -> str:
+    """Return the text of the seal over some files."""
+    told = {"schema": 1, "name": model, "revision": commit, "origin": origin, **more}
+    return json.dumps(dict(told, files=sorted(rows, key=lambda row: str(row["path"]))), indent=1) + "\n"
 
 
 def misplaced(rows: Iterable[dict[str, Any]]) -> Iterator[Fault]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from r1fleet.agent.files import write_bytes
 from r1fleet.agent.outcome import ModuleFailed
-from r1fleet.modules._hub_rows import MANIFEST, WORK
+from r1fleet.modules._hub_rows import MANIFEST, WORK, manifest_of
 from r1fleet.modules._landing import Job
 
 _SPARE = 64 * 1024 * 1024
@@ -81,11 +81,10 @@ class Staging:
     def seal(self, jobs: list[Job], model: str, commit: str, origin: str) -> str:
         """Write the manifest, and remove what does not belong to the model."""
         rows = []
-        for job in sorted(jobs):
+        for job in jobs:
             row = {"path": job.path, "size": job.size, "sha256": self.sha256(job)}
             rows.append(dict(row, git=job.git) if job.git else row)
-        told = {"schema": 1, "name": model, "revision": commit, "origin": origin, "files": rows}
-        text = json.dumps(told, indent=1) + "\n"
+        text = manifest_of(rows, model, commit, origin)
         self._remove_others({job.path for job in jobs})
         write_bytes(os.path.join(self.path, MANIFEST), text.encode(), mode=0o644)
         return text

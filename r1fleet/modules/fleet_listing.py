@@ -16,6 +16,7 @@ ARGUMENTS = {
     "model": {"type": "str", "required": True},
     "revision": {"type": "str", "required": True},
     "folder": {"type": "str", "default": ""},
+    "target": {"type": "str", "default": ""},
     "hubs": {"type": "list", "elements": "dict", "default": [], "no_log": True},
     "attempts": {"type": "int", "default": 4},
     "pause": {"type": "float", "default": 1.0},
@@ -25,12 +26,13 @@ CHECK_MODE = True
 
 
 def run(ctx: Context) -> dict[str, Any]:
-    """Answer with ``files``, ``commit``, ``origin``, ``left_out``; a folder's own place as ``folder``."""
+    """Answer with ``files``, ``commit``, ``origin``, ``left_out``; a folder's own place as ``folder``.
+
+    A folder that is the ``target``, where the model is to be, can be sealed ``in_place``.
+    """
     args = ctx.args
     if args["folder"]:
-        place = _folder_source.find(args["folder"], args["model"], args["revision"])
-        rows, left_out = _folder_source.rows(place, args["model"])
-        return _answer(rows, left_out, place.commit, place.folder, folder=place.folder)
+        return _of_folder(args)
     refusals: list[Refused] = []
     for row in args["hubs"]:
         hub = Hub(ctx, row, Patience(args["attempts"], args["pause"], args["silence"], threading.Event()))
@@ -42,6 +44,16 @@ def run(ctx: Context) -> dict[str, Any]:
             if refused.is_mendable and hub.trusted:  # no other hub may be a way around a licence
                 break
     return _refuse(ctx, refusals)
+
+
+def _of_folder(args: dict[str, Any]) -> dict[str, Any]:
+    place = _folder_source.find(args["folder"], args["model"], args["revision"])
+    in_place = _folder_source.is_target(place, args["target"])
+    rows, left_out = _folder_source.rows(place, args["model"])
+    if in_place:
+        _folder_source.refuse_links(place, rows)
+        left_out = [*_folder_source.beside(place), *left_out]
+    return _answer(rows, left_out, place.commit, place.folder, folder=place.folder, in_place=in_place)
 
 
 def _of_hub(hub: Hub, commit: str, found: list[dict[str, Any]]) -> dict[str, Any]:

@@ -119,17 +119,19 @@ def _problems(ctx: Context, folder: str) -> list[dict[str, str]]:
     if text is None:
         return [{"file": "", "problem": "has no seal: there is nothing to hold it against"}]
     try:
-        rows = {row["path"]: (int(row["size"]), str(row["sha256"])) for row in json.loads(text)["files"]}
+        told = json.loads(text)
+        rows = {row["path"]: (int(row["size"]), str(row["sha256"])) for row in told["files"]}
+        known = tuple(str(path) for path in told.get("left_out") or ())
     except (ValueError, KeyError, TypeError) as error:
         return [{"file": "", "problem": "has a damaged seal: %s" % error}]
-    total, found = sum(size for size, _ in rows.values()), []
-    told = _Told(ctx, folder, total)
+    progress, found = _Told(ctx, folder, sum(size for size, _ in rows.values())), []
     for path, (size, sha256) in sorted(rows.items()):
-        problem = _problem(os.path.join(folder, path), size, sha256, told)
+        problem = _problem(os.path.join(folder, path), size, sha256, progress)
         if problem:
             found.append({"file": path, "problem": problem})
     extra = sorted(_names(folder) - set(rows) - {_folders.MANIFEST})
-    return found + [{"file": path, "problem": "is not in the manifest"} for path in extra]
+    unknown = [path for path in extra if not any(path == one or path.startswith(one + "/") for one in known)]
+    return found + [{"file": path, "problem": "is not in the manifest"} for path in unknown]
 
 
 def _problem(path: str, size: int, sha256: str, told: _Told) -> str:

@@ -29,9 +29,11 @@ def fetched(plan: ModelPlan, ways: Ways) -> tuple[Manifest, str, Outcomes]:
         return _by_controller(plan, ways)
     others = ways.within_reach([row.host for row in plan.waiting if row.host != host])
     targets = [] if ways.options.is_small(plan.size) else others
-    staging = _staging(PurePosixPath(plan.model.path))
+    in_place = plan.listing is not None and plan.listing.in_place
+    staging = plan.model.path if in_place else _staging(PurePosixPath(plan.model.path))
     manifest, outcomes = _passed_on(plan, ways, staging, targets)
-    ways.publish(host, manifest, staging, plan.model.path)
+    if not in_place:
+        ways.publish(host, manifest, staging, plan.model.path)
     return manifest, host, {host: HostOutcome(host, changed=True), **outcomes}
 
 

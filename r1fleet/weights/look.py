@@ -29,6 +29,8 @@ from r1fleet.weights.shared import with_shared
 from r1fleet.weights.sources import Listing, listing
 from r1fleet.weights.ways import Ways
 
+_NAMED = 6
+
 
 def look(models: Sequence[Model], ways: Ways) -> SyncPlan:
     """Ask every host once for all its models, and a source for those that no host holds."""
@@ -114,11 +116,12 @@ class _Looking:
             return ModelPlan(self._model, 0, tuple(self._rows(None, 0)), note=note, stuck=stuck)
         on, found = self._listed()
         same = next((pair for pair in self._held.items() if found.is_held_by(pair[1])), None)
-        if same is not None:
+        if same is not None and not (found.in_place and on not in self._held):
             return self._compared(same[1], Origin(same[0]), found)
         origin = Origin(on, found.origin, found.commit)
-        rows = tuple(self._rows(None, found.size))
-        return ModelPlan(self._model, found.size, rows, origin, len(found.files), listing=found)
+        rows = tuple(self._rows(same[1].digest if same else None, found.size, on if found.in_place else ""))
+        note = _stays(found) if found.in_place else ""
+        return ModelPlan(self._model, found.size, rows, origin, len(found.files), note, listing=found)
 
     def refused(self, error: FleetError) -> ModelPlan:
         """Keep what a source has refused."""
@@ -199,7 +202,8 @@ class _Looking:
         if self._options.source.hubs:  # one that does not answer takes its time
             self._ways.observer(Note(f"asking {self._options.source} for {self._model.title}", host=name))
         try:
-            return listing(session, self._options.source, self._model.name, self._model.revision, become)
+            target = self._model.path if name in self._contact.hosts else ""
+            return listing(session, self._options.source, self._model.name, self._model.revision, become, target=target)
         finally:
             if own is None:
                 session.close()
@@ -210,7 +214,8 @@ class _Looking:
         files = len(manifest.files)
         return ModelPlan(self._model, manifest.size, rows, moving, files, manifest=manifest, listing=found)
 
-    def _rows(self, digest: str | None, size: int) -> Iterator[HostRow]:
+    def _rows(self, digest: str | None, size: int, in_place: str = "") -> Iterator[HostRow]:
+        """Compare every host with the content; the one that has it ``in_place`` needs no room for it."""
         for host, told in self._told.items():
             if told.get("lost"):
                 yield HostRow(host, LOST, problem=told["problem"])
@@ -218,7 +223,8 @@ class _Looking:
             held = self._held.get(host)
             state = self._state(told, held, digest)
             made = round(size * self._model.extra_on(host))
-            needs = 0 if state == HOLDS else max(0, size - int(told.get("staged", 0))) + made
+            to_come = 0 if host == in_place else max(0, size - int(told.get("staged", 0)))
+            needs = 0 if state == HOLDS else to_come + made
             room = told.get("room") or {}
             yield HostRow(
                 host,
@@ -235,6 +241,14 @@ class _Looking:
         if held is not None:
             return HOLDS if held.digest == digest else OTHER
         return UNSEALED if told.get("content") else LACKS
+
+
+def _stays(found: Listing) -> str:
+    """Say what of a folder that is sealed where it lies does not belong to the model."""
+    if not found.left_out:
+        return ""
+    more = f" and {len(found.left_out) - _NAMED} more" if len(found.left_out) > _NAMED else ""
+    return f"no part of the model, and left in {found.folder}: {', '.join(found.left_out[:_NAMED])}{more}"
 
 
 def _unreached(model: Model, refused: Mapping[str, HostUnreachable]) -> HostUnreachable:

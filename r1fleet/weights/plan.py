@@ -75,7 +75,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
-    """What becomes of one model; ``origin`` is None where nothing has to move, or where nothing can (``note``
+    """What becomes of one model; ``origin`` is None where nothing has to move, or where nothing can (a ``note``
     says why; ``stuck`` where that is a failure, ``error`` where a source refused).
 
     The content is told by the ``manifest`` of a host that holds it, else by the ``listing`` of its source.
@@ -147,7 +147,7 @@ def problems(plan: SyncPlan) -> Iterator[tuple[str, str]]:
                 key = (row.host, row.room.source)
                 wanted[key] = (wanted.get(key, (0, row.room))[0] + row.needs, row.room)
     for (host, source), (needs, room) in wanted.items():
-        if needs + SPARE > room.free:
+        if needs and needs + SPARE > room.free:
             yield host, f"{source or 'the disk'} has {spell(room.free)} free, and {spell(needs + SPARE)} are needed"
 
 

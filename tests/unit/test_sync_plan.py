@@ -43,6 +43,7 @@ from r1fleet.weights.plan import HOLDS, LACKS, SHARES, Origin, Room, problems
 from r1fleet.weights.prepare import Derived, each_once, is_prepared, weight_of
 from r1fleet.weights.shared import prefetch_note
 from r1fleet.weights.shelf import LINK, PARTIAL, SEALED, UNSEALED, Entry, Shelf, _names, unused
+from r1fleet.weights.sources import Source
 from r1fleet.weights.swarm import SwarmSettings
 from r1fleet.weights.wanted import Wanted
 from r1fleet.weights.ways import Ways
@@ -127,6 +128,32 @@ def test_a_host_that_did_not_answer_outweighs_one_that_failed() -> None:
     assert Brought(stuck).exit_code == ExitCode.HOST_FAILED
     assert Brought(replace(stuck, lost={"a": lost})).exit_code == ExitCode.UNREACHABLE
     assert Brought(plan).exit_code == ExitCode.OK
+
+
+def test_a_folder_that_is_sealed_where_it_lies_needs_no_room_and_says_what_stays() -> None:
+    sealed = json.dumps({"name": "m", "files": [{"path": "a", "size": GIB, "sha256": "0" * 64}]})
+    found = {"files": [{"path": "a", "size": GIB}], "left_out": [".git"], "commit": "", "origin": "/srv/m"}
+
+    def answer(name: str, call: Call) -> Reply:
+        if call.module == "fleet_weights":
+            return {"folders": [{"path": "/srv/m", "content": True, "room": {"free": GIB // 2}}]}
+        if call.module == "fleet_listing":
+            return {**found, "folder": "/srv/m", "in_place": call.args["target"] == "/srv/m"}
+        return {"manifest": sealed, "moved": 0} if call.module == "fleet_seal" else {"acquired": True}
+
+    transport, told, plans = FakeTransport(answer), list[Event](), list[SyncPlan]()
+    model = Model("m", "", "/srv/m", (A,), ("serve",))
+    options = SyncOptions(source=Source(folder="/srv/m"), on="a")
+    done = bring([model], Access(transport, lambda host: None), told.append, options, plans.append)
+
+    assert [outcome.changed for one in done.models for outcome in one.outcomes] == [True]
+    asked = {call.module: call.args for _, call in transport.calls}
+    assert (asked["fleet_seal"]["folder"], asked["fleet_seal"]["left_out"]) == ("/srv/m", [".git"])
+    assert not asked.keys() & {"fleet_fetch", "fleet_publish"}
+    assert any("sealed where it lies on a" in line for line in sync_lines(plans[0], "c"))
+    assert [event.text for event in told if isinstance(event, Note)] == [
+        f"{model.title}: no part of the model, and left in /srv/m: .git"
+    ]
 
 
 def test_where_no_source_answers_the_hint_comes_before_what_each_place_has_heard() -> None:

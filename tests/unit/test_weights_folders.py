@@ -12,15 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from r1fleet.agent import soundness
 from r1fleet.agent.outcome import ModuleFailed
-from r1fleet.errors import ExitCode, FleetError, HostFailed
+from r1fleet.errors import ExitCode, FleetError, HostFailed, UsageError
 from r1fleet.modules._folder_source import Folder, Place, rows
 from r1fleet.modules._hub_refusals import Refused
 from r1fleet.modules._hub_rows import WORK
 from r1fleet.modules._landing import Job, Landing
 from r1fleet.weights import MANIFEST
-from r1fleet.weights.sources import MissingFiles, Source
+from r1fleet.weights.sources import Fetched, MissingFiles, Request, Source, fetch, listing
 from tests.hubs import MODEL, Fetching, shard, tiny
+from tests.invoking import well
 from tests.standins.hub import COMMIT, git_hash
 
 ONE = "model-00001-of-00002.safetensors"
@@ -193,6 +195,62 @@ def test_a_folder_that_was_taken_already_is_not_read_again(fetching: Fetching, t
     first = fetching.fetch(source=source)
     again = fetching.fetch(source=source)
     assert (again.moved, again.manifest.digest) == (0, first.manifest.digest)
+
+
+def in_place(fetching: Fetching, folder: Path, **given: str) -> Fetched:
+    """Seal a folder that lies where the model is to be."""
+    source = Source(folder=given.get("source", str(folder)))
+    listed = listing(fetching.session, source, MODEL, target=str(folder), pace=fetching.pace)
+    return fetch(fetching.session, Request(source, listed, str(folder)), fetching.events.append)
+
+
+def test_a_folder_that_lies_in_its_place_is_sealed_there_and_loses_nothing(fetching: Fetching, tmp_path: Path) -> None:
+    folder = tmp_path / "org--model@main"
+    left = {".git/config": b"x", ".cache/huggingface/download/x.incomplete": b"x", ".msc": b"x"}
+    more = {**left, "pytorch_model.bin": shard(9)}
+    whole = {**tiny(), **more, "model.safetensors": shard(100)}
+    write(folder, whole)
+    (tmp_path / "link").symlink_to(folder)
+    inodes = {path: path.stat().st_ino for path in folder.rglob("*")}
+
+    done = in_place(fetching, folder, source=str(tmp_path / "link"))
+
+    assert {path: path.stat().st_ino for path in folder.rglob("*") if path.name != MANIFEST} == inodes
+    assert {path: (folder / path).read_bytes() for path in whole} == whole
+    assert (folder / MANIFEST).read_text() == done.manifest.text
+    assert {file.path for file in done.manifest.files} == set(whole) - set(more)
+    assert not list(soundness.problems(str(folder)))
+    given = {"action": "verify", "folders": [str(tmp_path)], "paths": [str(folder)]}
+    assert well("fleet_shelf", **given)["verified"][0]["problems"] == []
+    write(folder, {"stray.json": b"{}", ".github/config": b"x"})
+    strays = [row["file"] for row in well("fleet_shelf", **given)["verified"][0]["problems"]]
+    assert strays == [".github/config", "stray.json"]
+
+
+def test_a_seal_in_place_is_the_one_that_a_fetch_gives(fetching: Fetching, tmp_path: Path) -> None:
+    source = write(tmp_path / "R1", tiny())
+    assert in_place(fetching, tmp_path / "R1").manifest.digest == fetching.fetch(source=source).manifest.digest
+
+
+def test_a_damaged_file_leaves_a_folder_in_its_place_without_a_seal(fetching: Fetching, tmp_path: Path) -> None:
+    noted = f".cache/huggingface/download/{ONE}.metadata"
+    write(tmp_path / "R1", {**tiny(), noted: b"%s\n%s\n1.0\n" % (COMMIT.encode(), b"0" * 64)})
+    with pytest.raises(HostFailed, match=f"{ONE} has the hash .* in place of {'0' * 64}"):
+        in_place(fetching, tmp_path / "R1")
+    assert not (tmp_path / "R1" / MANIFEST).exists()
+
+
+def test_what_cannot_be_sealed_where_it_lies_is_refused_and_stays(fetching: Fetching, tmp_path: Path) -> None:
+    folder = tmp_path / "R1"
+    write(folder, {"config.json": b"{}", "deep/config.json": b"{}"})
+    with pytest.raises(UsageError, match=r"deep lies inside .*R1, which is replaced"):
+        in_place(fetching, folder, source=str(folder / "deep"))
+    (folder / "tokenizer.json").symlink_to(folder / "config.json")
+    with pytest.raises(UsageError, match=r"cannot be sealed where it lies: tokenizer\.json is a link"):
+        in_place(fetching, folder)
+    (tmp_path / "target").symlink_to(folder)
+    source = Source(folder=str(folder))
+    assert not listing(fetching.session, source, MODEL, target=str(tmp_path / "target")).in_place
 
 
 def test_no_part_of_an_older_version_counts_where_a_folder_tells_no_hashes(fetching: Fetching, tmp_path: Path) -> None:

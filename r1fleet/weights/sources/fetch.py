@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from queue import SimpleQueue
 
 from r1fleet.errors import Where
@@ -22,7 +22,10 @@ STEP = "fetch"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to fetch and where to put it: ``staging`` is a folder on the file system of the final one."""
+    """What to fetch and where to put it: ``staging`` is a folder on the file system of the final one.
+
+    Where the listing is of the final folder, that is sealed where it lies, and ``staging`` is that folder.
+    """
 
     source: Source
     listing: Listing
@@ -57,7 +60,7 @@ def fetch(
     """
     told = _Told(session.name, request, observer, on_file)
     lines: SimpleQueue[str | None] = SimpleQueue()
-    future = session.submit(Call("fleet_fetch", _arguments(request), become=become), lines.put)
+    future = session.submit(replace(_call(request), become=become), lines.put)
     future.add_done_callback(lambda _: lines.put(None))
     state = "failed"
     try:
@@ -72,20 +75,24 @@ def fetch(
     return _fetched(session, request, reply)
 
 
-def _arguments(request: Request) -> dict[str, object]:
+def _call(request: Request) -> Call:
     listing = request.listing
-    return {
+    given = {
         "model": listing.model,
-        "revision": listing.revision,
         "commit": listing.commit,
         "origin": listing.origin,
         "files": [asdict(file) for file in listing.files],
+    }
+    if listing.in_place:
+        return Call("fleet_seal", {**given, "folder": request.staging, "left_out": list(listing.left_out)})
+    more = {
+        "revision": listing.revision,
         "folder": listing.folder,
         "drop": request.source.drop,
         "hubs": asking.hubs(request.source),
         "staging": request.staging,
-        **asdict(request.pace),
     }
+    return Call("fleet_fetch", {**given, **more, **asdict(request.pace)})
 
 
 class _Told:

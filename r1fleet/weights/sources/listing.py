@@ -27,7 +27,8 @@ class Listing:
     """All files of a model at one commit; ``left_out`` are copies of the same weights in other formats.
 
     ``revision`` is what was asked for, ``commit`` what it stood for (empty where the source does not tell);
-    ``folder`` is the folder that holds the files, where the source is one.
+    ``folder`` is the folder that holds the files, where the source is one. Where that is the very place of the model,
+    it is sealed ``in_place``, and ``left_out`` names what tools have left there, too.
     """
 
     model: str
@@ -37,6 +38,7 @@ class Listing:
     files: tuple[ListedFile, ...]
     left_out: tuple[str, ...] = ()
     folder: str = ""
+    in_place: bool = False
 
     @property
     def size(self) -> int:
@@ -62,16 +64,21 @@ def listing(
     revision: str = "main",
     become: Become | None = None,
     *,
+    target: str = "",
     pace: Pace = BRISK,
 ) -> Listing:
     """Ask a source, from the session's host, what it holds; the first hub of a chain that answers counts.
 
+    ``target`` is where that host is to have the model.
+
     Raises a FleetError with what to do: no such model or revision, token or licence wanted, no route, a web page in
     place of an answer, a listing cut short, paths that lead out of the folder, a folder with unsound files.
     """
-    wanted = {"model": model, "revision": revision, "folder": source.folder, "hubs": asking.hubs(source)}
+    wanted = {"model": model, "revision": revision, "folder": source.folder, "target": target}
     patience = {"attempts": pace.attempts, "pause": pace.pause, "silence": pace.silence}
-    reply = asking.checked(session, Call("fleet_listing", {**wanted, **patience}, become=become))
+    reply = asking.checked(
+        session, Call("fleet_listing", {**wanted, "hubs": asking.hubs(source), **patience}, become=become)
+    )
     return Listing(
         model,
         revision,
@@ -80,6 +87,7 @@ def listing(
         tuple(_file(row) for row in reply["files"]),
         tuple(reply["left_out"]),
         reply.get("folder", ""),
+        bool(reply.get("in_place")),
     )
 
 
