@@ -82,7 +82,7 @@ def _publish(ctx: Context, staged: str, target: str) -> bool:
 def _is_sealed(ctx: Context, folder: str) -> bool:
     """Tell whether a folder has the very manifest that is to be published."""
     try:
-        return sha256_of(os.path.join(folder, ctx.args["manifest"])) == ctx.args["sha256"]
+        return bool(sha256_of(os.path.join(folder, ctx.args["manifest"])) == ctx.args["sha256"])
     except OSError:
         return False
 
