@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterator, NamedTuple
 from r1fleet.agent import soundness
 from r1fleet.agent.outcome import ModuleFailed
 from r1fleet.agent.soundness import Fault
+from r1fleet.modules import _folders
 from r1fleet.modules._hub_refusals import Refused
 from r1fleet.modules._hub_rows import BIG, MANIFEST, WORK, misplaced, told, without_doubles
 from r1fleet.modules._landing import Job, Landing
@@ -100,6 +101,17 @@ def beside(place: Place) -> list[str]:
     """Return what tools have left in a folder."""
     names = (*_LEFTOVERS, *_NOTES)
     return [one for one in names if one != MANIFEST and os.path.lexists(os.path.join(place.folder, one))]
+
+
+def shared(place: Place, taken: list[dict[str, Any]], target: str) -> int:
+    """Return how many bytes take no room beside the target: big files on its disk that this user may link."""
+    device = os.stat(_folders.existing(os.path.dirname(target))).st_dev if target else -1
+    found = [os.stat(os.path.join(place.folder, row["path"])) for row in taken if row["size"] >= BIG]
+    return sum(one.st_size for one in found if one.st_dev == device and _may_be_linked(one))
+
+
+def _may_be_linked(found: os.stat_result) -> bool:
+    return bool(found.st_mode & 0o004) and os.geteuid() in (0, found.st_uid)
 
 
 def _snapshot(repository: str, model: str, revision: str) -> Place:

@@ -28,7 +28,8 @@ CHECK_MODE = True
 def run(ctx: Context) -> dict[str, Any]:
     """Answer with ``files``, ``commit``, ``origin``, ``left_out``; a folder's own place as ``folder``.
 
-    A folder that is the ``target``, where the model is to be, can be sealed ``in_place``.
+    A folder that is the ``target``, where the model is to be, can be sealed ``in_place``; of another one on its disk,
+    ``shared`` bytes take no room there.
     """
     args = ctx.args
     if args["folder"]:
@@ -53,7 +54,9 @@ def _of_folder(args: dict[str, Any]) -> dict[str, Any]:
     if in_place:
         _folder_source.refuse_links(place, rows)
         left_out = [*_folder_source.beside(place), *left_out]
-    return _answer(rows, left_out, place.commit, place.folder, folder=place.folder, in_place=in_place)
+    near = sum(row["size"] for row in rows) if in_place else _folder_source.shared(place, rows, args["target"])
+    told = {"folder": place.folder, "in_place": in_place, "shared": near}
+    return _answer(rows, left_out, place.commit, place.folder, **told)
 
 
 def _of_hub(hub: Hub, commit: str, found: list[dict[str, Any]]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from r1fleet.weights.sources import Listing, listing
 from r1fleet.weights.ways import Ways
 
 _NAMED = 6
+_NONE: Mapping[str, int] = {}
 
 
 def look(models: Sequence[Model], ways: Ways) -> SyncPlan:
@@ -119,7 +120,7 @@ class _Looking:
         if same is not None and not (found.in_place and on not in self._held):
             return self._compared(same[1], Origin(same[0]), found)
         origin = Origin(on, found.origin, found.commit)
-        rows = tuple(self._rows(same[1].digest if same else None, found.size, on if found.in_place else ""))
+        rows = tuple(self._rows(same[1].digest if same else None, found.size, {on: found.shared}))
         note = _stays(found) if found.in_place else ""
         return ModelPlan(self._model, found.size, rows, origin, len(found.files), note, listing=found)
 
@@ -214,8 +215,8 @@ class _Looking:
         files = len(manifest.files)
         return ModelPlan(self._model, manifest.size, rows, moving, files, manifest=manifest, listing=found)
 
-    def _rows(self, digest: str | None, size: int, in_place: str = "") -> Iterator[HostRow]:
-        """Compare every host with the content; the one that has it ``in_place`` needs no room for it."""
+    def _rows(self, digest: str | None, size: int, shared: Mapping[str, int] = _NONE) -> Iterator[HostRow]:
+        """Compare every host with the content; ``shared`` bytes need no room there."""
         for host, told in self._told.items():
             if told.get("lost"):
                 yield HostRow(host, LOST, problem=told["problem"])
@@ -223,8 +224,8 @@ class _Looking:
             held = self._held.get(host)
             state = self._state(told, held, digest)
             made = round(size * self._model.extra_on(host))
-            to_come = 0 if host == in_place else max(0, size - int(told.get("staged", 0)))
-            needs = 0 if state == HOLDS else to_come + made
+            there = max(shared.get(host, 0), int(told.get("staged", 0)))
+            needs = 0 if state == HOLDS else max(0, size - there) + made
             room = told.get("room") or {}
             yield HostRow(
                 host,

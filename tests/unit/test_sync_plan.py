@@ -138,7 +138,7 @@ def test_a_folder_that_is_sealed_where_it_lies_needs_no_room_and_says_what_stays
         if call.module == "fleet_weights":
             return {"folders": [{"path": "/srv/m", "content": True, "room": {"free": GIB // 2}}]}
         if call.module == "fleet_listing":
-            return {**found, "folder": "/srv/m", "in_place": call.args["target"] == "/srv/m"}
+            return {**found, "folder": "/srv/m", "in_place": call.args["target"] == "/srv/m", "shared": GIB}
         return {"manifest": sealed, "moved": 0} if call.module == "fleet_seal" else {"acquired": True}
 
     transport, told, plans = FakeTransport(answer), list[Event](), list[SyncPlan]()

@@ -253,6 +253,17 @@ def test_what_cannot_be_sealed_where_it_lies_is_refused_and_stays(fetching: Fetc
     assert not listing(fetching.session, source, MODEL, target=str(tmp_path / "target")).in_place
 
 
+@pytest.mark.parametrize(("mode", "shared"), [(0o644, BIG), (0o640, 0)])
+def test_big_files_that_can_be_linked_beside_the_target_are_told(
+    fetching: Fetching, tmp_path: Path, mode: int, shared: int
+) -> None:
+    source = write(tmp_path / "R1", {"config.json": b"{}", "model.bin": b"\0" * BIG})
+    (tmp_path / "R1" / "model.bin").chmod(mode)
+    assert listing(fetching.session, source, MODEL, target=str(tmp_path / "w" / "m@main")).shared == shared
+    assert listing(fetching.session, source, MODEL).shared == 0
+    assert listing(fetching.session, source, MODEL, target="/proc/m@main").shared == 0
+
+
 def test_no_part_of_an_older_version_counts_where_a_folder_tells_no_hashes(fetching: Fetching, tmp_path: Path) -> None:
     source = write(tmp_path / "R1", {"config.json": b'{"a": 1}', "model.safetensors": shard(3_000_000, 1)})
     fetching.fetch(source=source)

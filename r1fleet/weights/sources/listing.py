@@ -28,7 +28,8 @@ class Listing:
 
     ``revision`` is what was asked for, ``commit`` what it stood for (empty where the source does not tell);
     ``folder`` is the folder that holds the files, where the source is one. Where that is the very place of the model,
-    it is sealed ``in_place``, and ``left_out`` names what tools have left there, too.
+    it is sealed ``in_place``, and ``left_out`` names what tools have left there, too. ``shared`` bytes of the folder
+    take no room in that place.
     """
 
     model: str
@@ -39,6 +40,7 @@ class Listing:
     left_out: tuple[str, ...] = ()
     folder: str = ""
     in_place: bool = False
+    shared: int = 0
 
     @property
     def size(self) -> int:
@@ -88,6 +90,7 @@ def listing(
         tuple(reply["left_out"]),
         reply.get("folder", ""),
         bool(reply.get("in_place")),
+        int(reply.get("shared", 0)),
     )
 
 
