@@ -86,7 +86,9 @@ def _one(tool: str, made: Lab, hosts: int, manifest: Manifest, rate: str, meddle
     bad = [host.name for host in chosen[1:] if host.name in outcome.finish and not same(host, manifest)]
     last = max(outcome.finish.values())
     words = [f"{tool:8} {hosts:3} hosts: {last / ideal:5.3f} ({last:.1f} s)", f"source sent {outcome.sent:.2f}"]
-    words += [f"CPU {outcome.cpu / (manifest.size / 1e9):.2f} s/GB"] if outcome.cpu else []
+    gigabytes = manifest.size / 1e9
+    own = f"its program at most {outcome.program / gigabytes:.2f}"
+    words += [f"CPU {outcome.cpu / gigabytes:.2f} s/GB a host, {own}"] if outcome.cpu else []
     words += [f"load {before:.1f} to {os.getloadavg()[0]:.1f}", *outcome.notes]
     words += [f"WRONG CONTENT on {' '.join(bad)}"] if bad else ["all files checked"]
     print(", ".join(words), flush=True)
@@ -117,7 +119,7 @@ def _ours(made: Lab, chosen: tuple[LabHost, ...], manifest: Manifest, rate: str,
             spent, copies = host_cpu(made) - cpu, (sent_bytes(chosen[0]) - sent) / manifest.size
         notes = [f"{one.host}: {one.error.what}" for one in outcomes if one.error]
         finish = {host: at - began for host, at in watch.whole.items()}
-        return Outcome(finish, copies, spent / (len(chosen) - 1), watch.received(), notes)
+        return Outcome(finish, copies, spent / (len(chosen) - 1), watch.spent(), watch.received(), notes)
     finally:
         way.close()
 
@@ -129,7 +131,7 @@ class _Watch:
         self.began = 0.0
         self.whole: dict[str, float] = {}
         self._hosts = hosts
-        self._lives: dict[str, dict[int, int]] = {host.name: {} for host in hosts}
+        self._lives: dict[str, dict[int, tuple[int, float]]] = {host.name: {} for host in hosts}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -143,7 +145,11 @@ class _Watch:
 
     def received(self) -> dict[str, int]:
         """Return the bytes of payload that each host took in, over all lives of its program."""
-        return {host: sum(lives.values()) for host, lives in self._lives.items()}
+        return {host: sum(received for received, _ in lives.values()) for host, lives in self._lives.items()}
+
+    def spent(self) -> float:
+        """Return the CPU seconds of the host's program that has used most."""
+        return max(sum(cpu for _, cpu in lives.values()) for lives in self._lives.values())
 
     def _look(self) -> None:
         while not self._over.wait(0.05):
@@ -159,7 +165,7 @@ class _Watch:
             return
         if "received" not in told:
             return  # it has only been started
-        self._lives[host][told["pid"]] = told["received"]
+        self._lives[host][told["pid"]] = told["received"], told["cpu"]
         if told["whole_at"]:
             self.whole.setdefault(host, told["whole_at"])
 

@@ -22,11 +22,12 @@ SHARDS = 8
 
 @dataclass(slots=True)
 class Outcome:
-    """What one run took: each host's finish, what the source sent, CPU seconds of each host."""
+    """What one run took: each host's finish, what the source sent, CPU seconds of each host and of a program there."""
 
     finish: dict[str, float]
     sent: float
     cpu: float = 0.0
+    program: float = 0.0
     received: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
