@@ -85,6 +85,7 @@ class Intake:
         self._reviewed = 0.0
         self._next: Dict[int, Tuple[int, float]] = {}  # every owner's next piece, and since when it is
         self._turn: Dict[int, float] = {}  # since when it has been this host's turn to take a piece for its owner
+        self._alone: Dict[int, float] = {}  # since when only one host has had a piece
         self._idle = 0.0
 
     def step(self) -> None:
@@ -152,7 +153,7 @@ class Intake:
         self._turn = {piece: self._turn.get(piece, now) for piece in mine}
         if mine or self._asked:
             self._idle = now
-        ripe = [piece for piece in mine if now - self._turn[piece] > _SETTLED]
+        ripe = [piece for piece in mine if piece in self._alone or now - self._turn[piece] > _SETTLED]
         return ripe or (rest if now - self._idle > _SETTLED else [])
 
     def _fronts(self, missing: Sequence[int]) -> Dict[int, Tuple[int, float]]:
@@ -166,17 +167,19 @@ class Intake:
         return fronts
 
     def _lacking(self) -> Tuple[List[int], List[int]]:
-        """Return the pieces that no host has, and those that only one has, but not this one.
+        """Return the pieces that no host has, and those that only one has had for a while, but not this one.
 
         The second kind comes from that host, unless it is too slow: when there is nothing else to be had from the
         source, others take it from there, too.
         """
         here = self._mesh.status(_PIECES).pieces
+        now = self._clock()
         found: Tuple[List[int], List[int]] = ([], [])
         for piece, hosts in enumerate(self._mesh.piece_availability()):
             if hosts < 2 and not (here and here[piece]):
                 found[hosts].append(piece)
-        return found
+        self._alone = {piece: self._alone.get(piece, now) for piece in found[1]}
+        return found[0], [piece for piece, since in self._alone.items() if now - since > _SETTLED]
 
     def _forget(self, pieces: Iterable[int]) -> None:
         old = [piece for piece in pieces if not self.source.have_piece(piece)]

@@ -10,7 +10,7 @@ from r1fleet.agent.swarm_files import Group
 
 # What waits in a socket for a slow peer can be asked of no other one; only fast links need much to be kept busy.
 _SOCKET, _FEW = 64 << 10, 2
-_MOST_AHEAD = 4
+_MOST_AHEAD = 2
 """For how many seconds a peer is asked ahead at most; one is the least."""
 _NOBODY, _OPEN = 1, 0
 _WRONG = lt.alert_category.error | lt.alert_category.ip_block
