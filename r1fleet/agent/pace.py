@@ -8,11 +8,11 @@ _CHUNK, _PAUSE = 65536, 0.5
 
 
 class Pace:
-    """Lets so many bytes a second pass, 0 without limit; what was not used at one moment is not made up for later."""
+    """Lets so many bytes a second pass, 0 without limit; what was not used is made up for during half a second."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
-        self._due = 0.0
+        self._due = time.monotonic()
         self.chunk = min(_CHUNK, max(1, int(rate * _PAUSE))) if rate else _CHUNK
         """How many bytes to move at once, so that no pause is long."""
 
@@ -20,5 +20,5 @@ class Pace:
         """Wait until ``count`` more bytes may pass."""
         if self._rate:
             now = time.monotonic()
-            self._due = max(self._due, now) + count / self._rate
-            time.sleep(self._due - now)
+            self._due = max(self._due, now - _PAUSE) + count / self._rate
+            time.sleep(max(0.0, self._due - now))

@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from r1fleet.agent import pace
 from r1fleet.agent.context import Context
 from r1fleet.agent.outcome import ModuleFailed
 from r1fleet.agent.soundness import problems
@@ -401,3 +403,20 @@ def test_files_that_no_engine_could_load_are_told(name: str, content: bytes, tol
 def test_a_dangling_link_is_told(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").symlink_to("../blobs/none")
     assert tuple(problems(str(tmp_path))) == ("model.safetensors is a link to a file that is not there",)
+
+
+def test_a_pace_makes_up_for_what_was_lost_a_moment_ago_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    held = pace.Pace(1000)
+    for _ in range(10):
+        now[0] += 0.1  # what it takes to send
+        held.wait(200)
+    assert now[0] == pytest.approx(102.0)
+    now[0] += 10
+    held.wait(2000)
+    assert now[0] == pytest.approx(102.0 + 10 + 2.0 - 0.5)
