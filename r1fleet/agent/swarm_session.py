@@ -109,7 +109,8 @@ class Wire:
         """Ask each peer the farther ahead the more seconds this host is ``behind`` what there is to be had.
 
         What waits at a peer can be had from no other one, so that little ahead is best where a host keeps up. But a
-        peer whose link many share gives nothing for a second now and then, which costs a host its rate.
+        peer whose link many share gives nothing for a second now and then, which costs a host its rate. What comes to
+        a slow host is in the way of what it is asked for, so that there is a limit.
         """
         ahead = max(1, min(_MOST_AHEAD, int(behind / 2)))
         if ahead != self._ahead:
