@@ -96,7 +96,7 @@ class Party:
             self.lost[host] = error
             return
         self.members[host] = replace(self.members[host], session=session)
-        del self.lost[host]
+        self.lost.pop(host, None)  # perhaps another thread has taken it back
 
     def _settled(self, host: str, future: Future[Reply]) -> Answer:
         try:
