@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import itertools
 import os
 import re
-from typing import Any
+from typing import Any, Iterator
 
 MANIFEST = ".r1fleet-manifest.json"
 LONGEST = 64 * 1024 * 1024
 _BLOCK = 512
 _GONE = re.compile(r"^\.gone(-\d+)?\.part$")
+
+
+@contextlib.contextmanager
+def alone_in(folder: str) -> Iterator[None]:
+    """Let one call after the other do something in a folder; what cannot be locked, as on NFS, is no hindrance."""
+    with contextlib.ExitStack() as opened:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            opened.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
 
 
 def manifest_text(folder: str) -> str | None:

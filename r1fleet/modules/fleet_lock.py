@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import shutil
 import time
-from typing import Any, Iterator
+from typing import Any
 
 from r1fleet.agent.context import Context
+from r1fleet.modules._folders import alone_in
 
 ARGUMENTS = {
     "path": {"type": "path", "required": True},
@@ -29,7 +28,7 @@ def run(ctx: Context) -> dict[str, Any]:
         if action == "acquire":
             return _acquire(ctx.args["path"], ctx.args["owner"])
         if action == "release":
-            with _alone(os.path.dirname(ctx.args["path"])):
+            with alone_in(os.path.dirname(ctx.args["path"])):
                 return _release(ctx.args["path"], ctx.args["token"])
         return {"changed": False, "held": _owner(ctx.args["path"])}
     except OSError as error:
@@ -54,17 +53,6 @@ def _acquire(path: str, owner: dict[str, Any]) -> dict[str, Any]:
         ours = bool(held.get("token")) and held["token"] == owner.get("token")  # by way of a host that shares the disk
         return {"changed": False, "acquired": ours, "held": held}
     return {"changed": True, "acquired": True, "held": owner}
-
-
-@contextlib.contextmanager
-def _alone(folder: str) -> Iterator[None]:
-    """Let one release after the other look whose lock it is; what cannot be locked, as on NFS, is no hindrance."""
-    with contextlib.ExitStack() as opened:
-        with contextlib.suppress(OSError):
-            descriptor = os.open(folder, os.O_RDONLY)
-            opened.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
 
 
 def _release(path: str, token: str) -> dict[str, Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import json
 import os
 import shutil
-from typing import Any, Iterator
+from typing import Any
 
 from r1fleet.agent.context import Context
 from r1fleet.agent.swarm_files import Record, sha256_of
@@ -39,23 +38,11 @@ def run(ctx: Context) -> dict[str, Any]:
     """
     staged, target = ctx.args["staged"], ctx.args["target"]
     try:
-        with _alone(os.path.dirname(target)):
+        with _folders.alone_in(os.path.dirname(target)):  # a lost connection may have left a call behind
             changed = _publish(ctx, staged, target)
     except (OSError, ValueError, KeyError) as error:
         return ctx.fail("cannot publish %s: %s" % (target, error))
     return {"changed": changed, "path": target}
-
-
-@contextlib.contextmanager
-def _alone(parent: str) -> Iterator[None]:
-    """Wait for a call that a lost connection has left behind; network file systems lock no folders."""
-    descriptor = os.open(parent, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _publish(ctx: Context, staged: str, target: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
 from r1fleet.cache import cache_dir
@@ -71,18 +72,17 @@ def _by_controller(plan: ModelPlan, ways: Ways) -> tuple[Manifest, str, Outcomes
 def _handed_over(plan: ModelPlan, ways: Ways, session: Session, staging: Path, manifest: Manifest) -> Outcomes:
     """Copy what was fetched to the first host that takes it; where none does, the next fetch has it at hand."""
     outcomes: Outcomes = {}
-    try:
+    with ExitStack() as unless_taken:
+        unless_taken.callback(kept.give_back, manifest.digest, staging)
         with kept.read(manifest.digest):
             cargo = Cargo(manifest, str(kept.keep(staging, manifest)), plan.model.path)
             for host in ways.within_reach([row.host for row in plan.waiting]):
                 (outcomes[host],) = ways.stream(cargo, (session, None), [host])
                 if outcomes[host].error is None:
+                    unless_taken.pop_all()
                     return outcomes
         errors = [one.error for one in outcomes.values() if one.error is not None]
         raise next(iter([*errors, *ways.contact.lost.values()]))
-    except BaseException:
-        kept.give_back(manifest.digest, staging)
-        raise
 
 
 class _Handing:
